@@ -1,0 +1,142 @@
+# `make test` is the whole proof, on a fresh Debian 12 with make, git, root, apt and the Python index. Each target
+# brings what it needs; what is there already costs nothing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: always help test unit repo lab deb demo bench lint format catalog clean
+
+# The machine's Python, whatever else is on the PATH: Debian's own libraries are installed for this one.
+PYTHON := /usr/bin/python3
+# Debian's libraries and pytest beside them; what a node runs.
+DEBIAN := .venv/debian/bin/python
+# The newest libraries of the index, and the linters.
+INDEX := .venv/index/bin/python
+
+VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
+DEB := dist/nodeprep_$(VERSION)_all.deb
+# Those that exist: a file deleted and not yet committed is no source.
+SOURCES := $(wildcard $(shell git ls-files --cached --others --exclude-standard))
+
+# Debian's packages by what needs them.
+NEED_RUN := nftables openssh-client python3-dbus-next python3-pyroute2 python3-structlog python3-systemd
+NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
+# The compiler's part is for systemd-python, which the index has as source only.
+NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
+NEED_REPO := git groff lintian man-db systemd
+NEED_LAB := debian-archive-keyring dnsmasq-base iproute2 mmdebstrap procps systemd-container util-linux
+
+# $(call need,PACKAGES): one question to dpkg, and apt-get only if the answer is no.
+need = have=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | sed -n 's/ installed$$//p' \
+		|| true); \
+	missing=$$(comm -23 <(printf '%s\n' $(1) | sort -u) <(sort -u <<< "$$have")); \
+	if [ -n "$$missing" ]; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -q update; \
+		apt-get -q -y --no-install-recommends install $$missing; \
+	fi
+
+# $(call requirements,PARTS): lines for pip from pyproject.toml; a part is "dependencies" or the name of an extra.
+define requirements_py
+import sys, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+parts = project["optional-dependencies"] | {"dependencies": project["dependencies"]}
+print(*(line for part in sys.argv[1:] for line in parts[part]), sep="\n")
+endef
+export requirements_py
+requirements = $(PYTHON) -c "$$requirements_py" $(1)
+
+# How many tests at a time.
+JOBS := $(shell nproc)
+
+help:
+	@echo 'make test     everything, as CI runs it'
+	@echo 'make unit     the quick tests, on both sets of libraries'
+	@echo 'make lint     linters, types and import contracts'
+	@echo 'make format   what the linters can mend by themselves'
+	@echo 'make deb      $(DEB)'
+	@echo 'make lab      booted clones (after make deb)'
+	@echo 'make demo     a template, its clones, and what nodeprep makes of them'
+	@echo 'make bench    what it costs'
+	@echo 'make catalog  the journal catalog from nodeprep/messages.py'
+	@echo 'make clean'
+
+test: unit repo lab
+
+# The tests that need no machine of their own, as far as they exist.
+QUICK = $(wildcard tests/unit tests/contract tests/golden)
+
+unit: .venv/debian/made .venv/index/made
+	@echo '== on the libraries of Debian'
+	$(DEBIAN) -m pytest -q -n $(JOBS) $(or $(QUICK),$(error there is no quick test))
+	@echo '== on the newest libraries of the index'
+	$(INDEX) -m pytest -q -n $(JOBS) $(QUICK)
+
+repo lint: .venv/index/made
+	@$(call need,$(NEED_REPO))
+	$(INDEX) -m pytest -q tests/repo -m 'not package'
+
+lab: .venv/debian/made .venv/index/made deb
+	@$(call need,$(NEED_REPO) $(NEED_LAB))
+	$(INDEX) -m pytest -q tests/repo -m package
+	$(DEBIAN) -m pytest -q -n $(JOBS) --dist loadgroup tests/lab
+
+demo: .venv/debian/made deb
+	@$(call need,$(NEED_LAB))
+	$(DEBIAN) -m tests.lab.demo
+
+bench: .venv/debian/made deb
+	@$(call need,$(NEED_LAB))
+	$(DEBIAN) -m pytest -q -s tests/bench
+
+format: .venv/index/made
+	$(INDEX) -m ruff check --fix .
+	$(INDEX) -m ruff format .
+
+catalog:
+	$(PYTHON) -m nodeprep.messages > units/nodeprep.catalog.new
+	mv units/nodeprep.catalog.new units/nodeprep.catalog
+
+deb: $(DEB)
+
+# Built in a copy, so that the build's files never lie among the sources, and with the timestamps of the changelog, so
+# that the same sources give the same bytes. On Debian's own PATH: pybuild takes the first python3.11 that it finds.
+$(DEB): $(SOURCES)
+	@$(call need,$(NEED_DEB))
+	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
+	mkdir "$$copy/source"; \
+	git ls-files -z --cached --others --exclude-standard \
+		| while IFS= read -r -d '' file; do if [ -e "$$file" ]; then printf '%s\0' "$$file"; fi; done \
+		| tar --null --no-recursion -T - -cf - | tar -C "$$copy/source" -xf -; \
+	(cd "$$copy/source" && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage --build=binary --no-sign) \
+		> "$$copy/log" 2>&1 || { cat "$$copy/log"; exit 1; }; \
+	mkdir -p dist; rm -f dist/*.deb; mv "$$copy"/*.deb dist/
+	@echo $@
+
+# The environments are made again when what they are to hold has changed, not with every touch of pyproject.toml.
+.venv/debian.txt: PARTS := test
+.venv/index.txt: PARTS := dependencies test lint
+.venv/debian.txt .venv/index.txt: always
+	@$(call need,python3)
+	@mkdir -p .venv
+	@$(call requirements,$(PARTS)) > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# Debian's libraries are seen from inside it, and nothing is installed that would hide them.
+.venv/debian/made: .venv/debian.txt
+	@$(call need,$(NEED_VENV) $(NEED_RUN))
+	$(PYTHON) -m venv --clear --system-site-packages .venv/debian
+	$(DEBIAN) -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+# --use-pep517, or pip builds systemd-python by a road that it has since closed.
+.venv/index/made: .venv/index.txt
+	@$(call need,$(NEED_VENV))
+	$(PYTHON) -m venv --clear .venv/index
+	$(INDEX) -m pip install -q --disable-pip-version-check --use-pep517 -r $<
+	@touch $@
+
+clean:
+	rm -rf dist .venv build *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,110 @@
+"""A free address from the pool: probed on the link (RFC 5227) and claimed to the peers before it is planned with."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface
+
+from nodeprep.artefacts.ipv4_address import bare
+from nodeprep.config import Pool
+from nodeprep.errors import HostError
+from nodeprep.host.frames import arp_holder
+from nodeprep.model import Claim, Finding, Fresh, Profile, Situation, Verdict
+from nodeprep.observe import presented
+from nodeprep.peers.message import Standing
+from nodeprep.plan import wanted
+from nodeprep.run import Run
+from nodeprep.wire import Wire
+
+CANDIDATES_MAX = 16
+
+
+async def secure_address(
+    this: Run, fresh: Fresh, situation: Situation, wire: Wire | None, tell: Callable[[str], None]
+) -> Fresh:
+    """Return fresh with an address for each family that is to be renewed from the pool and has a free one."""
+    if situation.address_on_conflict != "pool" or wire is None:
+        return fresh
+    for family, claim, name in ((4, Claim.IPV4, "ipv4-address"), (6, Claim.IPV6, "ipv6-address")):
+        finding = _wanted(this, name)
+        held = _held(situation, family, finding) if finding else None
+        if finding is None or held is None:
+            continue
+        profile, old = held
+        tell(f"looking for a free {claim.value} in the pool")
+        mac_doubled = any(f.subject == "mac" and f.verdict is Verdict.CONFLICT for f in this.findings)
+        mac = next((link.mac for link in situation.links if link.name == profile.link and not mac_doubled), fresh.mac)
+        for candidate in candidates(this.config.address.pool, old, taken(situation), fresh.seed):
+            if await _free(this, wire, profile.link or "", mac, claim, candidate):
+                if family == 4:
+                    fresh = replace(fresh, ipv4_address=candidate)
+                else:
+                    fresh = replace(fresh, ipv6_address=candidate)
+                break
+    return fresh
+
+
+def candidates(pools: Sequence[Pool], old: str, excluded: frozenset[str], salt: bytes) -> Iterator[str]:
+    """Yield addresses as ADDRESS/PREFIX from the pools, of the network that the old one is in.
+
+    They start at a place of the pool that the salt chooses, so that twins do not all try the first one.
+    """
+    network = ip_interface(old).network
+    usable = [pool for pool in pools if pool.first.version == network.version]
+    size = sum(len(pool) for pool in usable)
+    if not size:
+        return
+    start = int.from_bytes(hashlib.blake2s(salt, digest_size=8).digest(), "big")
+    found = 0
+    for offset in range(size):
+        place = (start + offset) % size
+        for pool in usable:
+            if place < len(pool):
+                break
+            place -= len(pool)
+        address = ip_address(int(pool.first) + place)
+        if address in network and str(address) not in excluded:
+            yield f"{address}/{network.prefixlen}"
+            found += 1
+            if found == CANDIDATES_MAX:
+                return
+
+
+def taken(situation: Situation) -> frozenset[str]:
+    """Return the addresses that this machine bears or is configured with."""
+    static = bare(tuple(a for p in situation.profiles for a in (*p.ipv4_addresses, *p.ipv6_addresses)))
+    return static | {address.address for link in situation.links for address in link.addresses}
+
+
+def _wanted(this: Run, name: str) -> Finding | None:
+    artefact = next(artefact for artefact in this.artefacts if artefact.name == name)
+    finding = next((finding for finding in this.findings if finding.subject == name), None)
+    return finding if finding and wanted(artefact, finding, this.decision) else None
+
+
+def _held(situation: Situation, family: int, finding: Finding) -> tuple[Profile, str] | None:
+    """Return the profile in use that sets a doubled address, and that address with its prefix."""
+    links = {link.name for link in situation.links}
+    for profile in situation.profiles:
+        for address in profile.ipv4_addresses if family == 4 else profile.ipv6_addresses:
+            if profile.link in links and bare((address,)) & finding.values:
+                return profile, address
+    return None
+
+
+async def _free(this: Run, wire: Wire, link: str, mac: str, claim: Claim, candidate: str) -> bool:
+    """Whether nobody on the link has the address and no peer claims it; afterwards it is claimed by us."""
+    address = candidate.partition("/")[0]
+    claims = presented(this.artefacts, this.machine, this.observation)
+    own = {kind: values - this.contested.get(kind, frozenset()) for kind, values in claims.items()}
+    own[claim] = own.get(claim, frozenset()) | {address}
+    try:
+        # IPv6 has duplicate address detection of its own (RFC 4862), done when the address is set.
+        probe = asyncio.to_thread(arp_holder, link, mac, address) if claim is Claim.IPV4 else asyncio.sleep(0)
+        holder, contest = await asyncio.gather(probe, wire.probe(own, Standing.PROBING))
+    except HostError:
+        return False
+    return not holder and not contest.lost.get(claim) and not contest.disputed.get(claim)

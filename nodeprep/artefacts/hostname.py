@@ -1,0 +1,42 @@
+"""Hostname: the name of the Node in the cluster (hostname(5), RFC 1123)."""
+
+from __future__ import annotations
+
+from nodeprep.machine import MachineView
+from nodeprep.model import (
+    Action,
+    Artefact,
+    Claim,
+    Finding,
+    Fresh,
+    Kind,
+    Lacking,
+    Reading,
+    SetHostname,
+    Situation,
+    Stage,
+)
+
+
+def observe(machine: MachineView) -> Reading:
+    """Return the static hostname."""
+    name = machine.hostname()
+    return frozenset({name}) if name else Lacking("the machine has no static hostname")
+
+
+def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
+    """Take the one that the template gives, unless that is the very one in question."""
+    return () if situation.hostname in finding.values | {""} else (SetHostname(situation.hostname),)
+
+
+ARTEFACT = Artefact(
+    name="hostname",
+    title="hostname",
+    reason="Nodes of one name replace each other in the cluster.",
+    kind=Kind.A,
+    stage=Stage.MAIN,
+    after=("machine-id",),
+    observe=observe,
+    plan=plan,
+    claim=Claim.HOSTNAME,
+)

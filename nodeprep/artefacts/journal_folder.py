@@ -1,0 +1,39 @@
+"""Journal folder: /var/log/journal/MACHINE-ID (systemd-journald.service(8)).
+
+Renamed after the machine ID, so that journalctl still shows the logs of this disk; set aside where journald has already
+made the new one.
+"""
+
+from __future__ import annotations
+
+from nodeprep.machine import MachineView
+from nodeprep.model import Action, Artefact, Finding, Fresh, Kind, Reading, RenameFolder, Situation, Stage
+
+FOLDER = "/var/log/journal"
+
+
+def observe(machine: MachineView) -> Reading:
+    """Return the machine IDs that name a folder."""
+    return frozenset(path.rsplit("/", 1)[1] for path in machine.glob(f"{FOLDER}/{'[0-9a-f]' * 32}"))
+
+
+def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
+    """Name the inherited folders after the machine ID of now."""
+    return tuple(
+        RenameFolder(f"{FOLDER}/{name}", f"{FOLDER}/{situation.machine_id}")
+        for name in sorted(finding.values)
+        if name != situation.machine_id
+    )
+
+
+ARTEFACT = Artefact(
+    name="journal-folder",
+    title="journal folder",
+    reason="The template's logs are hidden from journalctl, or counted as another machine's.",
+    kind=Kind.A,
+    stage=Stage.EARLY,
+    after=("machine-id",),
+    observe=observe,
+    plan=plan,
+    confidential=True,
+)

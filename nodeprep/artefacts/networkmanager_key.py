@@ -1,0 +1,34 @@
+"""NetworkManager's secret key: what stable MACs, IPv6 addresses and client identifiers are made from (nm-settings(5))."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from nodeprep.machine import MachineView
+from nodeprep.model import Action, Artefact, Finding, Fresh, Kind, Reading, SetAside, Situation, Stage
+
+PATH = "/var/lib/NetworkManager/secret_key"
+
+
+def observe(machine: MachineView) -> Reading:
+    """Return a digest of the key; the key itself is a secret."""
+    key = machine.read_bytes(PATH)
+    return frozenset({sha256(key).hexdigest()}) if key else frozenset()
+
+
+def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
+    """Set it aside with the timestamps; NetworkManager makes a new one when it starts."""
+    return (SetAside("/var/lib/NetworkManager/timestamps"), SetAside(PATH))
+
+
+ARTEFACT = Artefact(
+    name="networkmanager-key",
+    title="NetworkManager's secret key",
+    reason="Same stable MAC, IPv6 address and DHCP client identifier on every clone.",
+    kind=Kind.A,
+    stage=Stage.EARLY,
+    observe=observe,
+    plan=plan,
+    confidential=True,
+    idle=("NetworkManager.service",),
+)

@@ -1,0 +1,34 @@
+"""Random seed: what the kernel's pool is seeded with at the next boot (systemd-random-seed.service(8))."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from nodeprep.machine import MachineView
+from nodeprep.model import Action, Artefact, Finding, Fresh, Kind, Reading, Situation, Stage, WriteFile
+
+PATH = "/var/lib/systemd/random-seed"
+
+
+def observe(machine: MachineView) -> Reading:
+    """Return a digest of the seed; the seed itself is a secret."""
+    seed = machine.read_bytes(PATH)
+    return frozenset({sha256(seed).hexdigest()}) if seed else frozenset()
+
+
+def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
+    """Write a fresh one, before the kernel is given the old."""
+    return (WriteFile(PATH, fresh.seed, 0o600),)
+
+
+ARTEFACT = Artefact(
+    name="random-seed",
+    title="random seed",
+    reason="Clones start from the same entropy.",
+    kind=Kind.A,
+    stage=Stage.EARLY,
+    observe=observe,
+    plan=plan,
+    volatile=True,
+    confidential=True,
+)

@@ -1,0 +1,214 @@
+"""The verbs an operator types. Renders, decides nothing.
+
+`nodeprep status` is typed often and by machines: it imports `json` and nothing heavier, so arguments are read by hand.
+Exit codes: 0 ready, 1 failed, 2 degraded, 3 the wait timed out, 4 not running or disabled, 64 usage (sysexits(3)).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+STATUS_FILE = "/run/nodeprep/status.json"
+DISABLED_FILE = "/etc/nodeprep/disabled"
+EXIT = {"ready": 0, "held": 1, "starting": 1, "degraded": 2}
+EXIT_TIMEOUT, EXIT_NOT_RUNNING, EXIT_USAGE = 3, 4, 64
+
+USAGE = """\
+nodeprep gives a cloned machine an identity of its own.
+
+  nodeprep status [--json] [--long] [--wait [--timeout SECONDS]]   is this node ready, and what is it
+  nodeprep plan [--json]                     what would be done at the next boot, and why; does nothing
+  nodeprep explain CODE                      what a code in status or journal means, and the remedy
+  nodeprep adopt                             take this machine's identity as its own, as it is
+  nodeprep daemon                            the service; systemd starts it
+  nodeprep --version
+"""
+
+
+def main() -> int:
+    """Run a verb and return the exit code."""
+    arguments = sys.argv[1:]
+    verb = arguments[0] if arguments else "--help"
+    try:
+        match verb:
+            case "status":
+                return status(arguments[1:])
+            case "plan":
+                return plan(arguments[1:])
+            case "explain":
+                return explain(arguments[1:])
+            case "adopt":
+                return adopt()
+            case "daemon":
+                from nodeprep import daemon  # noqa: PLC0415 (250 ms that no other verb pays)
+
+                return daemon.main()
+            case "--version":
+                from nodeprep import __version__  # noqa: PLC0415
+
+                print(__version__)
+                return 0
+            case "--help" | "-h" | "help":
+                print(USAGE, end="")
+                return 0 if arguments else EXIT_USAGE
+            case _:
+                return usage(f"there is no verb {verb!r}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `nodeprep status | head` is no fault
+        return 0
+
+
+def usage(problem: str) -> int:
+    """Say what is wrong with the arguments."""
+    print(f"nodeprep: {problem}\n\n{USAGE}", end="", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def status(arguments: list[str]) -> int:
+    """Show the status file, for any user."""
+    flags = {"--json": False, "--long": False, "--wait": False}
+    timeout_s = float("inf")
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in flags:
+            flags[argument] = True
+        elif argument == "--timeout" or argument.startswith("--timeout="):
+            text = argument.partition("=")[2] or next(rest, "")
+            try:
+                timeout_s = float(text)
+            except ValueError:
+                return usage(f"--timeout takes seconds, not {text!r}")
+        else:
+            return usage(f"status: there is no option {argument!r}")
+    document = read()
+    if flags["--wait"]:
+        document, timed_out = wait(document, timeout_s)
+        if timed_out:
+            print(f"nodeprep: not ready within {timeout_s:g} s", file=sys.stderr)
+            return EXIT_TIMEOUT
+    if document is None:
+        return not_running(as_json=flags["--json"])
+    if flags["--json"]:
+        import json  # noqa: PLC0415
+
+        print(json.dumps(document, indent=2))
+    else:
+        print(render(document, long=flags["--long"]), end="")
+    return EXIT.get(document["state"], 1)
+
+
+def read() -> dict[str, Any] | None:
+    """Return the status document, or None where there is none or it cannot be read."""
+    import json  # noqa: PLC0415 (13 ms that `--version` and `daemon` need not pay first)
+
+    try:
+        with open(STATUS_FILE, encoding="utf-8") as file:
+            document = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def wait(document: dict[str, Any] | None, timeout_s: float) -> tuple[dict[str, Any] | None, bool]:
+    """Wait until the node is ready; return the last document and whether the time ran out."""
+    import time  # noqa: PLC0415
+
+    until_s = time.monotonic() + timeout_s
+    while not disabled() and (document is None or document["state"] not in ("ready", "degraded")):
+        if time.monotonic() >= until_s:
+            return document, True
+        time.sleep(0.2)
+        document = read()
+    return document, False
+
+
+def disabled() -> str | None:
+    """Return which off-switch is set, or None."""
+    if os.path.exists(DISABLED_FILE):
+        return DISABLED_FILE
+    with open("/proc/cmdline", encoding="ascii", errors="replace") as file:
+        return "nodeprep=off on the kernel command line" if "nodeprep=off" in file.read().split() else None
+
+
+def not_running(*, as_json: bool) -> int:
+    """Say why there is no status."""
+    switch = disabled()
+    summary = f"disabled by {switch}" if switch else "not running; see `systemctl status nodeprep.service`"
+    if as_json:
+        import json  # noqa: PLC0415
+
+        print(json.dumps({"schema": 1, "state": "disabled" if switch else "not-running", "summary": summary}))
+    else:
+        print(f"nodeprep: {summary}")
+    return EXIT_NOT_RUNNING
+
+
+def render(document: dict[str, Any], *, long: bool) -> str:
+    """Return the status as a person reads it: one line first, then identity, peers and openings."""
+    node, peers, openings = document["node"], document["peers"], document["openings"]
+    lines = [f"{document['state']}: {document['summary']}"]
+    for kind in ("problems", "warnings"):
+        for row in document[kind]:
+            mark = "!" if kind == "problems" else "-"
+            lines += [f"  {mark} {row['code']}: {row['detail']}", f"    {row['remedy']}"]
+    lines += ["", f"Identity ({node['origin']}: {node['reason']})"]
+    changed = {change["artefact"]: change["old"] for change in document["changes"]}
+    for row in document["identity"]:
+        if row["verdict"] == "absent" and not long:
+            continue
+        was = f"  (was {changed[row['artefact']]})" if row["artefact"] in changed else ""
+        value = row["value"] if long or len(row["value"]) <= 48 else row["value"][:45] + "..."
+        lines.append(f"  {row['title']:<30} {row['verdict']:<10} {value}{was}")
+        if long and row["detail"]:
+            lines.append(f"  {'':<30} {row['detail']}")
+    lines += ["", f"Peers  {peers['count']} heard on {', '.join(peers['links']) or 'no link'}"]
+    lines += [f"  {peer['peer']} contests {', '.join(peer['kinds'])}" for peer in peers["contested"]]
+    if long or peers["rejected"]:
+        lines.append(f"  {peers['rejected']} frames rejected")
+    lines += ["", f"Openings  {', '.join(node['roles'])}; mode {openings['mode']}, {openings['backend']}"]
+    lines += [
+        f"  {row['opening']:<18} {row['purpose']}" + (f"  (from {row['from']})" if long or row["from"] != "any" else "")
+        for row in openings["list"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def explain(arguments: list[str]) -> int:
+    """Explain a code."""
+    from nodeprep.messages import BY_CODE, explain  # noqa: PLC0415
+
+    text = explain(arguments[0]) if len(arguments) == 1 else None
+    if text is None:
+        return usage(f"explain takes one of the codes {', '.join(BY_CODE)}")
+    print(text, end="")
+    return 0
+
+
+def plan(arguments: list[str]) -> int:
+    """Show what the next boot would do; does nothing."""
+    if arguments not in ([], ["--json"]):
+        return usage("plan takes no argument but --json")
+    from nodeprep import preview  # noqa: PLC0415 (what no other verb needs)
+
+    return preview.main(as_json=bool(arguments))
+
+
+def adopt() -> int:
+    """Take this machine's identity as its own."""
+    from nodeprep import run  # noqa: PLC0415
+    from nodeprep.errors import NodeprepError  # noqa: PLC0415
+    from nodeprep.host.local import LocalMachine  # noqa: PLC0415
+
+    try:
+        written = run.adopt(LocalMachine("adopt"))
+    except NodeprepError as error:
+        print(f"nodeprep: {error}", file=sys.stderr)
+        return 1
+    print("adopted this machine's identity" if written else "nothing to adopt: a stamp or an image's mark is there")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""Configuration: TOML text in, Config out. An error names file, key and remedy, and nothing is done with half a file.
+
+Layers, each beating the one before: the defaults here, /etc/nodeprep/nodeprep.toml, nodeprep.toml.d/*.toml by name, and
+the system credentials of this one machine (systemd.exec(5), System and Service Credentials).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
+from typing import Any
+
+from nodeprep.errors import ConfigError
+from nodeprep.machine import MachineView
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "/etc/nodeprep/nodeprep.toml"
+DROP_INS = "/etc/nodeprep/nodeprep.toml.d/*.toml"
+ROLE_FOLDERS = ("/usr/share/nodeprep/roles.d", "/etc/nodeprep/roles.d")
+CREDENTIALS = "/run/credentials/@system"
+FLEET_KEY = "/etc/nodeprep/fleet.key"
+PLACEHOLDERS = ("role", "id", "mac", "serial", "index")
+POOL_LIMIT = 65536
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    roles: tuple[str, ...] = ("worker",)
+    hostname: str = "{role}-{id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    on_hardware_change: str = "decide"
+    joined_clone: str = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A range of addresses, both ends included."""
+
+    first: Address
+    last: Address
+
+    def __len__(self) -> int:
+        return int(self.last) - int(self.first) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPolicy:
+    on_conflict: str = "report"
+    pool: tuple[Pool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MacPolicy:
+    on_conflict: str = "renew"
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    links: tuple[str, ...] = ()
+    """Link names; empty stands for "auto"."""
+    unicast: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    mode: str = "open"
+    backend: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    nodes: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, section by section as in the file."""
+
+    node: Node = Node()
+    identity: Identity = Identity()
+    address: AddressPolicy = AddressPolicy()
+    mac: MacPolicy = MacPolicy()
+    peers: Peers = Peers()
+    firewall: Firewall = Firewall()
+    cluster: Cluster = Cluster()
+    origins: tuple[tuple[str, str], ...] = ()
+    """Key and file of every key that is set, for errors that only show later."""
+
+    def origin(self, key: str) -> str:
+        """Return the file that set a key, or the one that could."""
+        return dict(self.origins).get(key, FILE)
+
+
+CHOICES = {
+    "identity.on_hardware_change": ("decide", "renew", "keep"),
+    "identity.joined_clone": ("hold", "reset"),
+    "address.on_conflict": ("pool", "dhcp", "report"),
+    "mac.on_conflict": ("renew", "report"),
+    "firewall.mode": ("open", "enforce", "off"),
+    "firewall.backend": ("auto", "firewalld", "ufw", "nftables", "iptables"),
+}
+
+
+def load(machine: MachineView) -> Config:
+    """Return the configuration of a machine. Raises ConfigError, and HostError where a file cannot be read."""
+    config = Config()
+    origins: dict[str, str] = {}
+    for path in (FILE, *machine.glob(DROP_INS)):
+        text = machine.read_text(path)
+        if text is not None:
+            config = _overlay(config, _parse(text, path), path, origins)
+    config = _with_credentials(config, machine, origins)
+    _check_together(config, origins)
+    return replace(config, origins=tuple(sorted(origins.items())))
+
+
+def credential(machine: MachineView, name: str) -> str | None:
+    """Return a system credential such as nodeprep.role, or None where none was passed."""
+    text = machine.read_text(f"{CREDENTIALS}/{name}")
+    return text.strip() if text is not None else None
+
+
+def fleet_key(machine: MachineView) -> bytes:
+    """Return the fleet key. Raises ConfigError where there is none."""
+    text = credential(machine, "nodeprep.fleet-key") or (machine.read_text(FLEET_KEY) or "").strip()
+    if not re.fullmatch("(?:[0-9a-fA-F]{2}){16,64}", text):
+        problem = "is not there" if not text else "is not 32 to 128 hex digits"
+        raise ConfigError(FLEET_KEY, "fleet key", problem, "make one with `dpkg-reconfigure nodeprep`, or copy the fleet's")
+    return bytes.fromhex(text)
+
+
+def render_hostname(config: Config, values: Mapping[str, str]) -> str:
+    """Return the hostname that the template gives (RFC 1123, lower case, at most 63 characters).
+
+    values: placeholder → value; those that cannot be told on this machine are missing or empty. Raises ConfigError.
+    """
+    template = config.node.hostname
+    for placeholder in re.findall(r"{(\w*)}", template):
+        if not values.get(placeholder):
+            raise ConfigError(
+                FILE,
+                "node.hostname",
+                f"{{{placeholder}}} cannot be told on this machine",
+                "use another placeholder, or pass the credential nodeprep.hostname",
+            )
+    rendered = re.sub(r"{(\w*)}", lambda match: values[match.group(1)], template)
+    label = re.sub("[^a-z0-9.-]+", "-", rendered.lower())[:63].strip("-.")
+    if not label:
+        raise ConfigError(FILE, "node.hostname", f"gives {rendered!r}, which is no hostname", "use letters and digits")
+    return label
+
+
+def parse_pool(text: str) -> Pool:
+    """Return the pool of "FIRST-LAST" or of a CIDR, without its network and broadcast addresses. Raises ValueError."""
+    first_text, dash, last_text = text.partition("-")
+    if dash:
+        first, last = ip_address(first_text.strip()), ip_address(last_text.strip())
+        if first.version != last.version or int(first) > int(last):
+            raise ValueError(f"{text!r} does not run from a lower to a higher address")
+    else:
+        network = ip_network(text, strict=True)
+        first, last = network[0], network[-1]
+        if network.num_addresses > 2:
+            first, last = first + 1, last - 1
+    if int(last) - int(first) >= POOL_LIMIT:
+        raise ValueError(f"{text!r} has more than {POOL_LIMIT} addresses")
+    return Pool(first, last)
+
+
+def _parse(text: str, path: str) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = tomllib.loads(text)
+        return document
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, "syntax", str(error), "correct the line; nothing of the file is used until then") from error
+
+
+def _overlay(config: Config, document: Mapping[str, Any], path: str, origins: dict[str, str]) -> Config:
+    sections = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "origins"}
+    for name, table in document.items():
+        if name not in sections:
+            raise ConfigError(path, name, "there is no such section", f"known are {', '.join(sections)}")
+        if not isinstance(table, dict):
+            raise ConfigError(path, name, "is not a section", f"write it as [{name}] with its keys below")
+        known = [field.name for field in fields(sections[name])]
+        for key, value in table.items():
+            if key not in known:
+                raise ConfigError(path, f"{name}.{key}", "there is no such key", f"known in [{name}]: {', '.join(known)}")
+            origins[f"{name}.{key}"] = path
+            sections[name] = replace(sections[name], **{key: _value(path, f"{name}.{key}", value)})
+    return Config(**sections)
+
+
+def _value(path: str, key: str, value: Any) -> Any:
+    """Return a checked value for one key."""
+    if key in CHOICES:
+        if value not in CHOICES[key]:
+            raise ConfigError(path, key, f"{value!r} is not a choice", f"take one of {', '.join(CHOICES[key])}")
+        return value
+    if key == "node.hostname":
+        return _template(path, key, value)
+    if key == "peers.links" and value == "auto":
+        return ()
+    texts = _texts(path, key, value)
+    try:
+        if key == "address.pool":
+            return tuple(parse_pool(text) for text in texts)
+        if key in ("cluster.nodes", "cluster.clients"):
+            return tuple(str(ip_network(text)) for text in texts)
+        if key == "peers.unicast":
+            return tuple(str(ip_address(text)) for text in texts)
+    except ValueError as error:
+        example = {"address.pool": "10.77.0.100-10.77.0.199", "cluster.nodes": "10.77.0.0/24", "cluster.clients": "10.77.0.0/24"}.get(key, "10.77.0.5")
+        raise ConfigError(path, key, str(error), f'write it as in ["{example}"]') from error
+    if key == "node.roles" and not texts:
+        raise ConfigError(path, key, "names no role", 'write it as in ["worker"]')
+    return texts
+
+
+def _texts(path: str, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(path, key, f"{value!r} is not a list of texts", 'write it as in ["one", "two"]')
+    return tuple(value)
+
+
+def _template(path: str, key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(path, key, f"{value!r} is not a template", 'write it as in "{role}-{id}"')
+    remedy = f"known placeholders: {', '.join('{' + name + '}' for name in PLACEHOLDERS)}"
+    for placeholder in re.findall(r"{(\w*)}", value):
+        if placeholder not in PLACEHOLDERS:
+            raise ConfigError(path, key, f"{{{placeholder}}} is no placeholder", remedy)
+    if not re.fullmatch(r"[A-Za-z0-9.-]*", re.sub(r"{\w*}", "", value)):
+        raise ConfigError(path, key, f"{value!r} has characters that no hostname has (RFC 1123)", remedy)
+    return value
+
+
+def _with_credentials(config: Config, machine: MachineView, origins: dict[str, str]) -> Config:
+    if role := credential(machine, "nodeprep.role"):
+        roles = tuple(part for part in re.split(r"[\s,]+", role) if part)
+        config = replace(config, node=replace(config.node, roles=roles))
+        origins["node.roles"] = "credential nodeprep.role"
+    if hostname := credential(machine, "nodeprep.hostname"):
+        origin = "credential nodeprep.hostname"
+        config = replace(config, node=replace(config.node, hostname=_template(origin, "node.hostname", hostname)))
+    if address := credential(machine, "nodeprep.address"):
+        try:
+            host = ip_interface(address).ip
+        except ValueError as error:
+            raise ConfigError("credential nodeprep.address", "address.pool", str(error), "pass one address") from error
+        config = replace(config, address=AddressPolicy("pool", (Pool(host, host),)))
+    return config
+
+
+def _check_together(config: Config, origins: Mapping[str, str]) -> None:
+    if config.address.on_conflict == "pool" and not config.address.pool:
+        path = origins.get("address.pool", origins.get("address.on_conflict", FILE))
+        remedy = 'name a range, as in ["10.77.0.100-10.77.0.199"], or set address.on_conflict to "report" or "dhcp"'
+        raise ConfigError(path, "address.pool", "is empty, and address.on_conflict = pool takes from it", remedy)
+
+
+def role_files(machine: MachineView) -> dict[str, str]:
+    """Return role name → path of its file; the operator's beats the package's of the same name."""
+    paths: Sequence[str] = [path for folder in ROLE_FOLDERS for path in machine.glob(f"{folder}/*.toml")]
+    return {path.rsplit("/", 1)[1].removesuffix(".toml"): path for path in paths}
+
+
+def role_table(machine: MachineView, path: str) -> dict[str, Any]:
+    """Return the parsed table of a role's file. Raises ConfigError."""
+    return _parse(machine.read_text(path) or "", path)
+
+

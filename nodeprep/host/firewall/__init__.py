@@ -1,0 +1,1 @@
+"""The firewalls that openings are made in."""

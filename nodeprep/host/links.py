@@ -1,0 +1,281 @@
+"""The machine's Ethernet links as the kernel holds them: MACs, addresses, carrier, neighbours.
+
+This is the only door to pyroute2, and works with 0.7.2 to 0.9 because it asks for attributes by name only. Everything
+here is synchronous; from inside an event loop call it in a worker thread (`asyncio.to_thread`), since 0.9 refuses to
+run in the loop's own. Every socket is closed before a function returns. The interface is rtnetlink(7).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import struct
+import time
+from collections.abc import Collection, Iterator
+from types import TracebackType
+from typing import Any, ClassVar
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from nodeprep.errors import HostError
+from nodeprep.model import Link, LinkAddress
+
+ARPHRD_ETHER = 1
+IFF_UP, IFF_LOOPBACK = 0x1, 0x8
+IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_TENTATIVE, IFA_F_PERMANENT = 0x04, 0x08, 0x40, 0x80
+RT_SCOPES = {0: "global", 200: "global", 253: "link"}
+NUD_REACHABLE, NTF_USE = 0x02, 0x01
+EBUSY = 16
+
+HARDWARE_KINDS = frozenset({None, "vlan", "bond", "team"})
+"""IFLA_INFO_KIND of links that are hardware (none) or stand for it under another name."""
+POD_PREFIXES = ("cali", "cilium", "lxc", "veth", "eni", "azv", "gke", "vnet", "vif", "tap", "nodelocaldns")
+"""What container networks call the node's end of a pod's veth."""
+
+
+def links(only: Collection[str] | None = None) -> tuple[Link, ...]:
+    """Return the Ethernet links that are the machine's hardware or stand for it, by index; only those named if given.
+
+    A bond, a VLAN or a bridge stands for the hardware below it and often bears the same MAC. A veth counts unless it
+    is a pod's (in a bridge of pods, by its name, or with both its ends here). Addresses that are still being checked
+    (IFA_F_TENTATIVE) are not held yet and left out, those found duplicate are in. boot_mac is None: nobody looked.
+    Raises HostError.
+    """
+    with _netlink("read the links") as netlink:
+        found = {int(message["index"]): message for message in list(netlink.get_links())}
+        held = list(netlink.get_addr())
+    wanted = _of_the_machine(found) if only is None else {i for i, message in found.items() if _name(message) in only}
+    addresses: dict[int, list[LinkAddress]] = {}
+    for message in held:
+        address = _address(message)
+        if address is not None:
+            addresses.setdefault(int(message["index"]), []).append(address)
+    return tuple(_link(found[index], tuple(addresses.get(index, ()))) for index in sorted(wanted))
+
+
+def link(name: str) -> Link:
+    """Return one link by its name, whatever its kind. Raises HostError if there is none."""
+    for found in links((name,)):
+        return found
+    raise HostError(f"there is no link {name}")
+
+
+def set_link_mac(name: str, mac: str) -> None:
+    """Give a link another MAC, going down and up again only if its driver insists; the former is restored on failure.
+
+    Going down costs the kernel's routes over the link and its IPv6 addresses: both are put back. Raises HostError.
+    """
+    former = link(name)
+    if former.mac == mac.lower():
+        return
+    with _netlink(f"set the MAC of {name}") as netlink:
+        try:
+            _put_mac(netlink, former.index, mac)
+        except NetlinkError as error:
+            if error.code != EBUSY:
+                raise
+            _put_mac_down(netlink, former.index, mac, former.mac)
+    now = link(name).mac
+    if now != mac.lower():
+        raise HostError(f"{name} has the MAC {now} after it was set to {mac}")
+
+
+def neighbour_answers(name: str, address: str, timeout_s: float = 2.0) -> bool:
+    """Whether an address answers ARP or neighbour discovery on a link within timeout_s seconds.
+
+    The kernel asks by itself (NTF_USE): no packet of ours leaves. Raises HostError.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    index = link(name).index
+    wanted = ipaddress.ip_address(address)
+    with _netlink(f"ask for {address} on {name}") as netlink:
+        with contextlib.suppress(NetlinkError):  # an old answer proves nothing
+            netlink.neigh("del", family=family, dst=address, ifindex=index)
+        netlink.neigh("replace", family=family, dst=address, ifindex=index, flags=NTF_USE, state=0)
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for message in list(netlink.get_neighbours(family=family)):
+                known = message.get_attr("NDA_DST")
+                here = message["ifindex"] == index and known and ipaddress.ip_address(known) == wanted
+                if here and message["state"] & NUD_REACHABLE:
+                    return True
+            time.sleep(0.02)
+    return False
+
+
+class Monitor:
+    """Tells that links or their addresses changed; a context manager over one netlink socket.
+
+    Its file descriptor becomes readable on a change, for `loop.add_reader(monitor.fileno(), …)`. Which links exist and
+    what they hold is then asked of `links`: the kernel may drop messages, never the news that it did.
+    """
+
+    RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
+    MESSAGES: ClassVar = {16: "newlink", 17: "dellink", 20: "newaddr", 21: "deladdr"}
+
+    def __init__(self) -> None:
+        """Start to listen. Raises HostError."""
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+            try:
+                self._socket.setblocking(False)
+                self._socket.bind((0, self.RTMGRP_LINK | self.RTMGRP_IPV4_IFADDR | self.RTMGRP_IPV6_IFADDR))
+            except OSError:
+                self._socket.close()
+                raise
+        except OSError as error:
+            raise HostError(f"listen to netlink: {error}") from error
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """Return the file descriptor to wait on."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Stop to listen."""
+        self._socket.close()
+
+    def read(self) -> frozenset[tuple[str, int]]:
+        """Return what changed since the last call, without waiting, as (what, index of the link).
+
+        What is "newlink", "dellink", "newaddr" or "deladdr"; ("newlink", 0) means that messages were lost and anything
+        may have changed. Raises HostError.
+        """
+        changes: set[tuple[str, int]] = set()
+        while True:
+            try:
+                data = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                return frozenset(changes)
+            except OSError as error:
+                if error.errno != 105:  # ENOBUFS
+                    raise HostError(f"listen to netlink: {error}") from error
+                changes.add(("newlink", 0))
+                continue
+            while len(data) >= 24:  # struct nlmsghdr, then ifinfomsg or ifaddrmsg: the index is at 4 in both
+                length, kind = struct.unpack_from("=IH", data)
+                if kind in self.MESSAGES:
+                    changes.add((self.MESSAGES[kind], struct.unpack_from("=i", data, 20)[0]))
+                data = data[max(length + 3 & ~3, 16) :]
+
+
+@contextlib.contextmanager
+def _netlink(purpose: str) -> Iterator[Any]:
+    try:
+        with IPRoute() as netlink:
+            yield netlink
+    except NetlinkError as error:
+        raise HostError(f"{purpose}: {os.strerror(error.code)}") from error
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise HostError(f"{purpose}: {error}") from error
+
+
+def _name(message: Any) -> str:
+    return str(message.get_attr("IFLA_IFNAME"))
+
+
+def _kind(message: Any) -> str | None:
+    info = message.get_attr("IFLA_LINKINFO")
+    kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
+    return str(kind) if kind else None
+
+
+def _of_the_machine(found: dict[int, Any]) -> set[int]:
+    ethernet = {
+        index: _kind(message)
+        for index, message in found.items()
+        if message["ifi_type"] == ARPHRD_ETHER and not message["flags"] & IFF_LOOPBACK
+    }
+    wanted = {index for index, kind in ethernet.items() if kind in HARDWARE_KINDS}
+    bridges = {index for index, kind in ethernet.items() if kind == "bridge"}
+    for index, kind in ethernet.items():
+        # The other end of a pod's or a container's veth is in another name space, as the far end of our own may be.
+        elsewhere = found[index].get_attr("IFLA_LINK_NETNSID") is not None
+        in_bridge = found[index].get_attr("IFLA_MASTER") in bridges
+        if kind == "veth" and elsewhere and not in_bridge and not _name(found[index]).startswith(POD_PREFIXES):
+            wanted.add(index)
+        if kind in ("macvlan", "ipvlan") and elsewhere:  # a container that is itself the machine
+            wanted.add(index)
+    return wanted | {found[index].get_attr("IFLA_MASTER") for index in wanted} & bridges
+
+
+def _link(message: Any, addresses: tuple[LinkAddress, ...]) -> Link:
+    permanent = message.get_attr("IFLA_PERM_ADDRESS")
+    carrier = message.get_attr("IFLA_CARRIER")
+    return Link(
+        name=_name(message),
+        index=int(message["index"]),
+        mac=str(message.get_attr("IFLA_ADDRESS") or "").lower(),
+        permanent_mac=str(permanent).lower() if permanent else None,
+        boot_mac=None,
+        carrier=bool(message["flags"] & IFF_UP and carrier),
+        addresses=addresses,
+    )
+
+
+def _address(message: Any) -> LinkAddress | None:
+    flags = message.get_attr("IFA_FLAGS")
+    flags = int(message["flags"] if flags is None else flags)
+    scope = RT_SCOPES.get(int(message["scope"]))
+    unsettled = flags & IFA_F_TENTATIVE and not flags & (IFA_F_DADFAILED | IFA_F_OPTIMISTIC)
+    if scope is None or unsettled:
+        return None
+    return LinkAddress(
+        address=str(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")),
+        prefix_length=int(message["prefixlen"]),
+        scope=scope,
+        dad_failed=bool(flags & IFA_F_DADFAILED),
+        dynamic=not flags & IFA_F_PERMANENT,
+    )
+
+
+def _put_mac(netlink: Any, index: int, mac: str) -> None:
+    netlink.link("set", index=index, address=mac)
+
+
+def _put_mac_down(netlink: Any, index: int, mac: str, former: str) -> None:
+    addresses = [message for message in list(netlink.get_addr(family=socket.AF_INET6)) if message["index"] == index]
+    routes = [message for message in list(netlink.get_routes()) if message.get_attr("RTA_OIF") == index]
+    netlink.link("set", index=index, state="down")
+    try:
+        try:
+            _put_mac(netlink, index, mac)
+        except NetlinkError:
+            with contextlib.suppress(NetlinkError):
+                _put_mac(netlink, index, former)
+            raise
+    finally:
+        netlink.link("set", index=index, state="up")
+        _put_back(netlink, index, addresses, routes)
+
+
+def _put_back(netlink: Any, index: int, addresses: list[Any], routes: list[Any]) -> None:
+    for message in addresses:
+        if RT_SCOPES.get(int(message["scope"])) == "global" and (message.get_attr("IFA_FLAGS") or 0) & IFA_F_PERMANENT:
+            with contextlib.suppress(NetlinkError):  # keep_addr_on_down may have kept it
+                netlink.addr(
+                    "add", index=index, address=message.get_attr("IFA_ADDRESS"), prefixlen=message["prefixlen"],
+                    family=socket.AF_INET6,
+                )  # fmt: skip
+    names = {
+        "dst": "RTA_DST", "gateway": "RTA_GATEWAY", "priority": "RTA_PRIORITY", "table": "RTA_TABLE",
+        "prefsrc": "RTA_PREFSRC",
+    }  # fmt: skip
+    # Those with no gateway first: the others are reached through them.
+    for message in sorted(routes, key=lambda route: route.get_attr("RTA_GATEWAY") is not None):
+        if message["type"] != 1 or (message["proto"] == 2 and message["family"] == socket.AF_INET6):
+            continue  # the kernel makes local, broadcast and prefix routes by itself
+        fields = {key: message.get_attr(name) for key, name in names.items() if message.get_attr(name) is not None}
+        fields |= {"family": message["family"], "dst_len": message["dst_len"], "scope": message["scope"]}
+        with contextlib.suppress(NetlinkError):
+            netlink.route("replace", oif=index, proto=message["proto"], **fields)

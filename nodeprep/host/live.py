@@ -1,0 +1,123 @@
+"""The running system: its managers over the bus, bridged to the threads in which plans are applied.
+
+`Live` lives in the event loop. Its plain methods are what a worker thread calls: they hand the work to the loop and
+wait, with a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from nodeprep.errors import HostError
+from nodeprep.host import hostnamed, links
+from nodeprep.host.bus import Bus
+from nodeprep.host.firewall.nftables import Nftables
+from nodeprep.host.local import LocalMachine
+from nodeprep.host.network.networkmanager import NetworkManager
+from nodeprep.host.platform import is_moved, permanent_macs
+from nodeprep.model import Link, Opening, Profile, SetProfile
+
+T = TypeVar("T")
+CALL_TIMEOUT_S = 90.0
+VIEW_TRIES = 4
+VIEW_AGAIN_S = 0.3
+NETWORKMANAGER = "org.freedesktop.NetworkManager"
+
+
+class Live:
+    """The bus, NetworkManager, hostnamed, netlink and the firewall of a running system."""
+
+    def __init__(self, bus: Bus, only_links: tuple[str, ...] = ()) -> None:
+        self._bus = bus
+        self._only_links = only_links
+        self._loop = asyncio.get_running_loop()
+        self._network = NetworkManager(bus)
+        self.firewall = Nftables()
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait until NetworkManager has finished what it starts at boot; whether it has, or is not there at all."""
+        try:
+            return not await self._network.running() or await self._network.wait_startup(timeout_s)
+        except HostError:
+            return False
+
+    async def view(self, run: str) -> LocalMachine:
+        """Return the machine as it is now. Raises HostError."""
+        for _ in range(VIEW_TRIES):
+            try:
+                return await self._view(run)
+            except HostError:
+                await asyncio.sleep(VIEW_AGAIN_S)  # a manager that is starting takes objects away under our hands
+        return await self._view(run)
+
+    async def _view(self, run: str) -> LocalMachine:
+        found = tuple(_with_platform(link) for link in await asyncio.to_thread(links.links, self._only_links or None))
+        profiles: tuple[Profile, ...] = ()
+        if await self._network.running():
+            profiles = await self._network.profiles()
+        hostname = await hostnamed.static_hostname(self._bus)
+        return LocalMachine(run, links=found, profiles=profiles, hostname=hostname, managers=self)
+
+    async def machine_ids(self) -> dict[str, str]:
+        """Return who gives which machine ID, of the services on the bus that run and answer (Peer.GetMachineId)."""
+        given = {}
+        for service in (hostnamed.SYSTEMD, hostnamed.HOSTNAMED, "org.freedesktop.login1", NETWORKMANAGER):
+            try:
+                if not await self._bus.has_owner(service):
+                    continue
+                given[service] = await hostnamed.machine_id(self._bus, service)
+            except HostError:
+                continue
+        return given
+
+    async def start_ready(self) -> None:
+        """Start the ready target, and what requires it and is wanted but was not started. Raises HostError."""
+        systemd, manager = "org.freedesktop.systemd1", "org.freedesktop.systemd1.Manager"
+        path = "/org/freedesktop/systemd1"
+        target = "nodeprep-ready.target"
+        await self._bus.call(systemd, path, manager, "StartUnit", "ss", [target, "replace"])
+        unit = (await self._bus.call(systemd, path, manager, "LoadUnit", "s", [target]))[0]
+        requiring = await self._bus.get_property(systemd, unit, "org.freedesktop.systemd1.Unit", "RequiredBy")
+        for name in requiring:
+            other = (await self._bus.call(systemd, path, manager, "LoadUnit", "s", [name]))[0]
+            about = await self._bus.get_all(systemd, other, "org.freedesktop.systemd1.Unit")
+            if about["ActiveState"] in ("inactive", "failed") and about["WantedBy"]:
+                await self._bus.call(systemd, path, manager, "StartUnit", "ss", [name, "replace"])
+
+    # What a worker thread calls
+
+    def set_hostname(self, hostname: str) -> None:
+        """Set the hostname through hostnamed. Raises HostError."""
+        self._in_loop(hostnamed.set_hostname(self._bus, hostname))
+
+    def set_profile(self, change: SetProfile) -> None:
+        """Change and activate a profile under a checkpoint. Raises HostError."""
+        self._in_loop(self._network.set_profile(change))
+
+    def set_link_mac(self, link: str, mac: str) -> None:
+        """Set the MAC of a link without a profile. Raises HostError."""
+        links.set_link_mac(link, mac)
+
+    def apply_openings(self, openings: tuple[Opening, ...], mode: str) -> None:
+        """Make the openings, unless they are as they should be. Raises HostError."""
+        ports = self.firewall.ssh_ports()
+        if not self.firewall.present(openings, mode, ports):
+            self.firewall.apply(openings, mode, ports)
+
+    def _in_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(CALL_TIMEOUT_S)
+        except FutureTimeoutError as error:
+            future.cancel()
+            raise HostError(f"no answer within {CALL_TIMEOUT_S:.0f} s") from error
+
+
+def _with_platform(link: Link) -> Link:
+    """Add what sysfs says of the hardware where netlink does not, or where a test presents the platform."""
+    presented = permanent_macs().get(link.name) if is_moved() or link.permanent_mac is None else None
+    return replace(link, permanent_mac=presented or link.permanent_mac)

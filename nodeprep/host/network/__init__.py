@@ -1,0 +1,1 @@
+"""The network managers that own links and profiles."""

@@ -1,0 +1,427 @@
+"""The vocabulary: what the six phases hand to one another.
+
+Everything here is frozen and holds no behaviour beyond reading itself. Only the standard library is imported, so that
+the boot fast path may reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from nodeprep.machine import MachineView
+
+
+class Verdict(str, Enum):
+    """What the judge says of a subject. The set is closed."""
+
+    OWN = "own"
+    INHERITED = "inherited"
+    """The template's: still the value this disk had before it was copied."""
+    CONFLICT = "conflict"
+    """A live peer presents it."""
+    MISSING = "missing"
+    """It should be there and is not."""
+    ABSENT = "absent"
+    """It is not there and need not be."""
+    UNKNOWN = "unknown"
+    """It could not be read: never renewed, always reported."""
+
+
+class Kind(str, Enum):
+    """What may be done about a duplicate artefact."""
+
+    A = "A"
+    """Renewed by itself on a first boot, clone or twin."""
+    B = "B"
+    """Renewed if the service that owns it has never been used on this machine."""
+    C = "C"
+    """Destructive: set aside, never deleted, and only if the policy allows."""
+    R = "R"
+    """Cannot be mended inside the guest: reported."""
+
+
+class Stage(str, Enum):
+    """Which of the two runs of a boot renews an artefact."""
+
+    EARLY = "early"
+    MAIN = "main"
+
+
+class Origin(str, Enum):
+    """How this boot relates to the machine that wrote the stamp."""
+
+    FIRST_BOOT = "first-boot"
+    SAME = "same"
+    TWIN = "twin"
+    CLONE = "clone"
+    MOVED = "moved"
+    NEW_NIC = "new-nic"
+    WEAK = "weak"
+    ADOPTED = "adopted"
+
+    @property
+    def renews(self) -> bool:
+        """Whether class A artefacts are renewed without being asked."""
+        return self in (Origin.FIRST_BOOT, Origin.CLONE, Origin.TWIN)
+
+
+class Claim(str, Enum):
+    """What a machine presents on the wire and nobody else may present."""
+
+    MACHINE_ID = "machine-id"
+    HOSTNAME = "hostname"
+    MAC = "mac"
+    IPV4 = "ipv4-address"
+    IPV6 = "ipv6-address"
+    SSH_HOST_KEY = "ssh-host-keys"
+
+
+Values: TypeAlias = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An artefact that could not be read, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """An artefact that should be there and is not."""
+
+    reason: str
+
+
+Reading: TypeAlias = Values | Unreadable | Lacking
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network interface that carries Ethernet frames."""
+
+    name: str
+    index: int
+    mac: str
+    """Lower case, colon separated: what frames bear now."""
+    permanent_mac: str | None
+    """What the hardware says, or None where there is no hardware to ask (veth)."""
+    boot_mac: str | None
+    """What the link bore before any network manager touched it, or None if nobody looked."""
+    carrier: bool
+    addresses: tuple[LinkAddress, ...] = ()
+
+    @property
+    def original_mac(self) -> str | None:
+        """The MAC that the link returns to when nothing pins another."""
+        return self.permanent_mac or self.boot_mac
+
+
+@dataclass(frozen=True, slots=True)
+class LinkAddress:
+    """An address on a link."""
+
+    address: str
+    prefix_length: int
+    scope: str
+    """Either "global" or "link"."""
+    dad_failed: bool = False
+    """The kernel's duplicate address detection (RFC 4862) found another holder."""
+    dynamic: bool = False
+    """Leased or autoconfigured (not IFA_F_PERMANENT)."""
+
+    @property
+    def version(self) -> int:
+        return 6 if ":" in self.address else 4
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A connection profile of a network manager, as far as it carries identity."""
+
+    key: str
+    """How its manager names it (a UUID for NetworkManager)."""
+    title: str
+    link: str | None
+    """The link that it is active on."""
+    pinned_mac: str | None
+    """A literal MAC that the profile sets on the link."""
+    ipv4_method: str = "auto"
+    ipv4_addresses: tuple[str, ...] = ()
+    """Static addresses as ADDRESS/PREFIX."""
+    ipv6_method: str = "auto"
+    ipv6_addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The verdict on one subject."""
+
+    subject: str
+    verdict: Verdict
+    values: Values = frozenset()
+    """The values that the verdict is about: for CONFLICT those contested, for INHERITED those inherited."""
+    detail: str = ""
+
+
+# Actions ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    """Put content at path atomically; what was there goes to the attic."""
+
+    path: str
+    content: bytes = field(repr=False)
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceText:
+    """Replace one exact piece of a text file, atomically; the former file goes to the attic."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFile:
+    """Make path a symbolic link to target; what was there goes to the attic."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Move every path that matches the pattern into the attic."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenameFolder:
+    """Rename a folder; if the new name is taken the old folder goes to the attic."""
+
+    path: str
+    new_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceFiles:
+    """Put the files of a staging folder in place of those that match the pattern, public halves last."""
+
+    pattern: str
+    staging: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgram:
+    """Run a program to its end."""
+
+    argv: tuple[str, ...]
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SetHostname:
+    """Set the static and the running hostname through hostnamed(8)."""
+
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetProfile:
+    """Change a connection profile and activate it again, rolled back when the link does not carry afterwards."""
+
+    profile: str
+    link: str
+    mac: str | None = None
+    """A literal MAC, "" to drop the pin, None to leave it."""
+    ipv4_addresses: tuple[str, ...] | None = None
+    """Static addresses as ADDRESS/PREFIX, () for DHCP, None to leave them."""
+    ipv6_addresses: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetLinkMac:
+    """Set the MAC of a link that no network manager has a profile for."""
+
+    link: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOpenings:
+    """Make the firewall pass exactly these openings for us, in one transaction."""
+
+    openings: tuple[Opening, ...]
+    mode: str
+    """Either "enforce" or "open"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reboot:
+    """Boot again, because the running system still holds the old identity."""
+
+    reason: str
+
+
+Action: TypeAlias = (
+    WriteFile
+    | ReplaceText
+    | LinkFile
+    | SetAside
+    | RenameFolder
+    | ReplaceFiles
+    | RunProgram
+    | SetHostname
+    | SetProfile
+    | SetLinkMac
+    | ApplyOpenings
+    | Reboot
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done about a subject, and why. The action that changes the observed value is the last."""
+
+    subjects: tuple[str, ...]
+    """Mostly one; several where a single action changes them together."""
+    actions: tuple[Action, ...]
+    reason: str
+    after: tuple[str, ...] = ()
+    """Subjects whose failure makes this step pointless or wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in the order in which they are applied."""
+
+    steps: tuple[Step, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+
+class Result(str, Enum):
+    """How a step ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a step."""
+
+    subject: str
+    result: Result
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How this boot relates to the stamp, and the sentence that says why."""
+
+    origin: Origin
+    reason: str
+    joined: bool = False
+    """Joined cluster state lies on this disk."""
+    resumed: bool = False
+    """A renewal was cut off and goes on."""
+
+    @property
+    def renews(self) -> bool:
+        """Whether what is inherited is renewed; a joined machine never changes by itself."""
+        return self.origin.renews and not self.joined
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Everything random or claimed that a plan may use, drawn before planning so that planning stays pure."""
+
+    machine_id: str
+    """32 lower case hex digits with the version and variant bits of a UUIDv4 (machine-id(5))."""
+    seed: bytes = field(repr=False)
+    """512 random bytes."""
+    mac: str
+    """A locally administered unicast MAC (IEEE 802-2014, 8.4)."""
+    staging: str
+    """An empty folder of our own, on the file system of the attic."""
+    ipv4_address: str | None = None
+    """ADDRESS/PREFIX from the pool, probed and claimed, or None if none was asked for or free."""
+    ipv6_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A range of ports that a role needs to be reachable."""
+
+    protocol: str
+    """Either "tcp" or "udp"."""
+    first_port: int
+    last_port: int
+    purpose: str
+    role: str
+    sources: tuple[str, ...] = ()
+    """CIDRs that may reach it; empty means anyone."""
+
+    @property
+    def title(self) -> str:
+        """As a person writes it: 6443/tcp, 30000-32767/udp."""
+        ports = str(self.first_port) if self.first_port == self.last_port else f"{self.first_port}-{self.last_port}"
+        return f"{ports}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the plan of one artefact may know beyond its own finding."""
+
+    machine_id: str = ""
+    hostname: str = ""
+    """The hostname that the template, or the credential, gives this machine."""
+    links: tuple[Link, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    address_on_conflict: str = "report"
+    mac_on_conflict: str = "renew"
+    active_units: frozenset[str] = frozenset()
+    """Of the units that artefacts name, those that run now."""
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One identity artefact: the record from which discovery, order, plan, status and manual follow."""
+
+    name: str
+    title: str
+    reason: str
+    """Why a duplicate hurts."""
+    kind: Kind
+    stage: Stage
+    observe: Callable[[MachineView], Reading]
+    plan: Callable[[Finding, Fresh, Situation], tuple[Action, ...]]
+    after: tuple[str, ...] = ()
+    claim: Claim | None = None
+    """What of it is presented to the peers."""
+    present: Callable[[MachineView], Values] | None = None
+    """The values presented to the peers, where they are more than what is observed."""
+    volatile: bool = False
+    """The value changes by itself, so that the stamp cannot tell whether it is inherited."""
+    confidential: bool = False
+    """The value never leaves the machine, nor is shown, but as a fingerprint."""
+    idle: tuple[str, ...] = ()
+    """Units that must not run while it is renewed on a running system."""
+    restart: tuple[str, ...] = ()
+    """Units that hold the old value and are restarted afterwards, if they run."""
+
+
+Observation: TypeAlias = Mapping[str, Reading]

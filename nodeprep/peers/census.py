@@ -1,0 +1,287 @@
+"""Census: the state machine that probes, defends and announces this machine's claims.
+
+It is fed the time and what happened, and yields effects; equal inputs yield equal effects. Times are seconds of one
+clock that never goes back. A probe sequence follows RFC 5227 section 2.1, announcements follow the Trickle timer of
+RFC 6206 section 4.2 without suppression (k = 0), where an inconsistency is a newly proven contest.
+
+    probe ──► Clear ──► ready ──► amend …
+      │
+      └─────► Lost or Dispute ──► probe with other claims, or hold ──► Clear when the contest has gone
+
+Effects of `Lost`, `Kept` and `Dispute` name what is new; `peers` has the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+from nodeprep.peers.answers import Answers
+from nodeprep.peers.contests import Contests
+from nodeprep.peers.message import (
+    NONCE_BYTES,
+    BadFrame,
+    Claim,
+    Message,
+    MessageType,
+    Reason,
+    Standing,
+    decode,
+    encode,
+)
+from nodeprep.peers.rules import (
+    DEFAULT_TIMING,
+    Clear,
+    Dispute,
+    Effect,
+    Kept,
+    Lost,
+    Outcome,
+    Peer,
+    Rejected,
+    Send,
+    Timing,
+    judge,
+)
+from nodeprep.peers.trickle import Trickle
+
+PEERS_MAX: Final = 4096
+
+_NOTHING: Final[frozenset[Claim]] = frozenset()
+_NOBODY: Final[frozenset[bytes]] = frozenset()
+
+
+class _Phase(Enum):
+    PROBING = "probing"
+    CLEAR = "clear"
+    STOPPED = "stopped"
+    """Probing is over and something was lost or disputed: silent until the caller decides."""
+    HELD = "held"
+    READY = "ready"
+
+
+_STEADY: Final = (_Phase.HELD, _Phase.READY)
+
+
+class Census:
+    """One machine's view of who claims what on its segments.
+
+    `nonce` is 16 random bytes drawn for this boot; `deadline` says when `tick` is to be called next.
+    """
+
+    def __init__(self, nonce: bytes, fleet_key: bytes, timing: Timing = DEFAULT_TIMING) -> None:
+        if len(nonce) != NONCE_BYTES:
+            raise ValueError(f"a nonce has {NONCE_BYTES} bytes")
+        self._nonce = nonce
+        self._key = fleet_key
+        self._timing = timing
+        self._phase = _Phase.STOPPED
+        self._standing = Standing.PROBING
+        self._claims = _NOTHING
+        self._lost = _NOTHING
+        self._began_s = 0.0
+        self._probes_left = 0
+        self._probe_s = 0.0
+        self._trickle = Trickle(nonce, timing.announce_min_s)
+        self._contests = Contests(timing.expiry_s)
+        self._answers = Answers(timing.answer_interval_s, timing.answer_tries)
+        self._seen: dict[bytes, tuple[Standing, float]] = {}
+        self._rejected = dict.fromkeys(Reason, 0)
+        self._echoes = 0
+
+    @property
+    def deadline(self) -> float | None:
+        """The time at which `tick` has something to do; None if only a frame or the caller can change anything."""
+        times: list[float] = []
+        if self._phase is _Phase.PROBING:
+            times.append(self._probe_s)
+        if self._phase in _STEADY:
+            times += (self._trickle.deadline, self._contests.deadline)
+        if self._answers.deadline is not None:
+            times.append(self._answers.deadline)
+        return min(times, default=None)
+
+    @property
+    def clear(self) -> bool:
+        """Whether `ready` may be called now."""
+        return self._phase is _Phase.CLEAR
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """The peers heard of, the most recent last, PEERS_MAX at most."""
+        return tuple(
+            Peer(
+                name=nonce[:4].hex(),
+                standing=standing,
+                seen_s=seen_s,
+                contested=frozenset(claim.kind for claim in contest.claims) if contest else frozenset(),
+                outcome=contest.outcome if contest else None,
+            )
+            for nonce, (standing, seen_s) in self._seen.items()
+            for contest in (self._contests.get(nonce),)
+        )
+
+    @property
+    def rejected(self) -> Mapping[Reason, int]:
+        """How many frames were rejected, by reason."""
+        return dict(self._rejected)
+
+    @property
+    def echoes(self) -> int:
+        """How many frames bore our own nonce: a loop in the network, or a machine resumed from our memory."""
+        return self._echoes
+
+    def probe(self, now: float, claims: frozenset[Claim], standing: Standing) -> tuple[Effect, ...]:
+        """Probe these claims in place of all earlier ones; ends in Clear unless Lost or Dispute comes first.
+
+        A daemon that starts again on a machine that is READY passes that standing, and so cannot lose.
+        """
+        self._claims = claims
+        self._standing = standing
+        self._contests.clear()
+        self._start_probing(now)
+        return self.tick(now)
+
+    def hold(self, now: float) -> tuple[Effect, ...]:
+        """Keep what was lost or is disputed, without being READY: probe slowly until the contest has gone.
+
+        Raise ValueError if READY. A Lost that is yielded while held is for the report: no answer is needed.
+        """
+        if self._phase is _Phase.READY:
+            raise ValueError("a READY machine has lost nothing")
+        self._phase = _Phase.HELD
+        self._lost = _NOTHING
+        self._began_s = now
+        self._trickle.reset(now)
+        return self.tick(now)
+
+    def ready(self, now: float) -> tuple[Effect, ...]:
+        """Defend the claims from now on and announce them; raise ValueError unless `clear`."""
+        if not self.clear:
+            raise ValueError("READY is said after Clear only")
+        self._phase = _Phase.READY
+        self._standing = Standing.READY
+        self._trickle.reset(now)
+        return self._say(MessageType.ANNOUNCE, self._claims) + self.tick(now)
+
+    def amend(self, now: float, claims: frozenset[Claim]) -> tuple[Effect, ...]:
+        """Defend these claims instead, because an operator changed them; raise ValueError unless READY."""
+        if self._phase is not _Phase.READY:
+            raise ValueError("only a READY machine's claims are amended; probe new ones")
+        self._claims = claims
+        resolved = self._contests.narrow(claims)
+        self._trickle.reset(now)
+        return resolved + self._say(MessageType.ANNOUNCE, claims) + self.tick(now)
+
+    def receive(self, now: float, payload: bytes) -> tuple[Effect, ...]:
+        """Take in one frame; what it says comes before what is due at the same time."""
+        try:
+            message = decode(payload, self._key)
+        except BadFrame as bad:
+            self._rejected[bad.reason] += 1
+            return (Rejected(bad.reason),)
+        if message.nonce == self._nonce:
+            self._echoes += 1
+            return ()
+        self._seen.pop(message.nonce, None)
+        self._seen[message.nonce] = (message.standing, now)
+        if len(self._seen) > PEERS_MAX:
+            del self._seen[next(iter(self._seen))]
+        effects: tuple[Effect, ...] = ()
+        if self._nonce in message.answers:
+            effects = self._take_evidence(now, message)
+        elif message.type is not MessageType.CONFLICT:
+            self._answers.owe(message.nonce, message.claims & self._held, heard=False)
+        return effects + self.tick(now)
+
+    def tick(self, now: float) -> tuple[Effect, ...]:
+        """Do what is due; a late or needless call does no harm."""
+        effects: list[Effect] = []
+        if self._phase in _STEADY:
+            effects += self._expire(now)
+        if self._phase is _Phase.PROBING and now >= self._probe_s:
+            effects += self._probe_next(now)
+        elif self._phase in _STEADY and now >= self._trickle.deadline:
+            effects += self._speak(now)
+        for batch in self._answers.take(now):
+            claims = batch.claims & (self._claims if batch.heard else self._held)
+            effects += self._say(MessageType.CONFLICT, claims, batch.nonces, heard=batch.heard)
+        return tuple(effects)
+
+    @property
+    def _held(self) -> frozenset[Claim]:
+        return self._claims - self._lost
+
+    def _start_probing(self, now: float) -> None:
+        self._phase = _Phase.PROBING
+        self._lost = _NOTHING
+        self._began_s = now
+        self._probes_left = self._timing.probe_num
+        self._probe_s = now + self._trickle.jitter() * self._timing.jitter_max_s
+
+    def _probe_next(self, now: float) -> tuple[Effect, ...]:
+        """Send the next probe, or end the probing a last wait after the last one was really sent."""
+        if not self._probes_left:
+            self._phase = _Phase.STOPPED if self._contests.blocked else _Phase.CLEAR
+            return (Clear(),) if self.clear else ()
+        self._probes_left -= 1
+        self._probe_s = now + self._timing.probe_interval_s + (0.0 if self._probes_left else self._timing.last_wait_s)
+        return self._say(MessageType.PROBE, self._held)
+
+    def _speak(self, now: float) -> tuple[Effect, ...]:
+        """Announce, or probe while held; sparsely unless there is a contest whose end is to be noticed."""
+        quiet = self._phase is _Phase.READY and not self._contests
+        self._trickle.advance(now, self._timing.announce_max_s if quiet else self._timing.contested_max_s)
+        return self._say(MessageType.PROBE if self._phase is _Phase.HELD else MessageType.ANNOUNCE, self._claims)
+
+    def _expire(self, now: float) -> tuple[Effect, ...]:
+        """End the contests that have gone silent; probe anew once nothing holds us back any more."""
+        resolved = self._contests.expire(now)
+        over = not self._contests.blocked and now >= self._began_s + self._timing.expiry_s
+        if over and self._phase is _Phase.HELD:
+            self._start_probing(now)
+        return resolved
+
+    def _take_evidence(self, now: float, message: Message) -> tuple[Effect, ...]:
+        """Decide a contest that a live peer has proven by naming our nonce."""
+        common = message.claims & self._claims
+        if message.heard:
+            self._answers.settle(message.nonce)
+        else:
+            self._answers.owe(message.nonce, common, heard=True)
+        outcome = judge((self._standing, self._nonce), (message.standing, message.nonce))
+        news = self._contests.prove(now, message.nonce, common, outcome) - self._lost
+        return self._decide(now, news, outcome, message) if news else ()
+
+    def _decide(self, now: float, news: frozenset[Claim], outcome: Outcome, message: Message) -> tuple[Effect, ...]:
+        """Act on newly proven claims of a peer."""
+        if self._phase in _STEADY:
+            self._trickle.reset(now)
+        if outcome is Outcome.KEEP:
+            self._extend(now)
+            return (Kept(news, message.nonce, message.standing),)
+        if self._phase is _Phase.CLEAR:
+            self._phase = _Phase.STOPPED
+        if outcome is Outcome.DISPUTE:
+            return (Dispute(news, message.nonce, message.standing),)
+        if self._phase is not _Phase.HELD:
+            self._lost |= news
+        if self._phase is _Phase.PROBING and not self._held:
+            self._phase = _Phase.STOPPED
+        return (Lost(news, message.nonce, message.standing),)
+
+    def _extend(self, now: float) -> None:
+        """Probe a little longer, so that the answer of a third peer that is READY is not missed."""
+        needed_s = (1 + self._timing.extension_num) * self._timing.probe_interval_s + self._timing.last_wait_s
+        if now + needed_s <= self._began_s + self._timing.probing_max_s:
+            self._probes_left = max(self._probes_left, self._timing.extension_num)
+
+    def _say(
+        self, kind: MessageType, claims: frozenset[Claim], answers: frozenset[bytes] = _NOBODY, *, heard: bool = False
+    ) -> tuple[Effect, ...]:
+        """Return the frames that say it; none about no claims."""
+        if not claims:
+            return ()
+        message = Message(kind, self._nonce, self._standing, claims, answers, heard)
+        return tuple(Send(payload) for payload in encode(message, self._key))

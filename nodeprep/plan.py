@@ -1,0 +1,143 @@
+"""Planning: findings in, steps out. Pure; everything random or claimed comes in as Fresh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from nodeprep.model import (
+    Action,
+    Artefact,
+    Decision,
+    Finding,
+    Fresh,
+    Kind,
+    Plan,
+    Reboot,
+    RunProgram,
+    SetProfile,
+    Situation,
+    Stage,
+    Step,
+    Verdict,
+)
+
+RUNNING_SYSTEM = "running-system"
+"""The pseudo subject of steps that make running services let go of what was renewed."""
+
+
+def wanted(artefact: Artefact, finding: Finding, decision: Decision) -> bool:
+    """Whether the finding is to be mended by itself.
+
+    A joined machine never changes. A conflict of hostnames between machines that are not copies of one another is the
+    operators' to settle: each of them chose that name.
+    """
+    if decision.joined or artefact.kind is not Kind.A:
+        return False
+    match finding.verdict:
+        case Verdict.INHERITED | Verdict.MISSING:
+            return decision.renews or (finding.verdict is Verdict.MISSING and artefact.stage is Stage.EARLY)
+        case Verdict.CONFLICT:
+            return decision.renews or artefact.name != "hostname"
+        case Verdict.OWN | Verdict.ABSENT | Verdict.UNKNOWN:
+            return False
+
+
+def plan(
+    artefacts: Iterable[Artefact],
+    findings: Iterable[Finding],
+    decision: Decision,
+    fresh: Fresh,
+    situation: Situation,
+) -> Plan:
+    """Return the steps that mend what is to be mended, in the order of the catalogue."""
+    by_name = {finding.subject: finding for finding in findings}
+    renewed: list[Artefact] = []
+    steps: list[Step] = []
+    for artefact in artefacts:
+        finding = by_name.get(artefact.name)
+        if finding is None or not wanted(artefact, finding, decision):
+            continue
+        if artefact.name == "machine-id":
+            situation = replace(situation, machine_id=fresh.machine_id)
+        if actions := artefact.plan(finding, fresh, situation):
+            renewed.append(artefact)
+            reason = f"{finding.verdict.value}: {finding.detail}"
+            steps.append(Step((artefact.name,), actions, reason, after=artefact.after))
+    return Plan((*_stops(renewed, situation), *_merged(steps), *_restarts(renewed, situation)))
+
+
+def _merged(steps: list[Step]) -> list[Step]:
+    """Fold changes of one profile into one, so that its link goes down once."""
+    merged: list[Step] = []
+    for step in steps:
+        before = next((i for i, other in enumerate(merged) if _profiles(other) & _profiles(step)), None)
+        if before is None:
+            merged.append(step)
+            continue
+        other = merged[before]
+        actions = list(other.actions)
+        for action in step.actions:
+            _fold(actions, action)
+        subjects = (*other.subjects, *step.subjects)
+        after = tuple(name for name in (*other.after, *step.after) if name not in subjects)
+        reason = other.reason if step.reason in other.reason else f"{other.reason}; {step.reason}"
+        merged[before] = Step(subjects, tuple(actions), reason, after)
+    return merged
+
+
+def _profiles(step: Step) -> frozenset[str]:
+    return frozenset(action.profile for action in step.actions if isinstance(action, SetProfile))
+
+
+def _fold(actions: list[Action], action: Action) -> None:
+    for index, other in enumerate(actions):
+        if (
+            isinstance(other, SetProfile)
+            and isinstance(action, SetProfile)
+            and (other.profile, other.link) == (action.profile, action.link)
+        ):
+            actions[index] = SetProfile(
+                other.profile,
+                other.link,
+                mac=other.mac if action.mac is None else action.mac,
+                ipv4_addresses=other.ipv4_addresses if action.ipv4_addresses is None else action.ipv4_addresses,
+                ipv6_addresses=other.ipv6_addresses if action.ipv6_addresses is None else action.ipv6_addresses,
+            )
+            return
+    actions.append(action)
+
+
+def _idle_units(renewed: list[Artefact], situation: Situation) -> list[str]:
+    return sorted({unit for artefact in renewed for unit in artefact.idle} & situation.active_units)
+
+
+def _stops(renewed: list[Artefact], situation: Situation) -> list[Step]:
+    """Stop what would write back, from memory, the files that are about to go."""
+    units = _idle_units(renewed, situation)
+    if not units:
+        return []
+    return [Step((RUNNING_SYSTEM,), (RunProgram(("systemctl", "stop", *units)),), "they keep what is renewed open")]
+
+
+def _restarts(renewed: list[Artefact], situation: Situation) -> list[Step]:
+    """Make running services, and PID 1, read what was renewed."""
+    actions: list[Action] = []
+    if any(artefact.name == "machine-id" for artefact in renewed):
+        actions.append(_systemctl(situation, "daemon-reexec"))
+    held = {unit for artefact in renewed for unit in artefact.restart} & situation.active_units
+    actions += [_systemctl(situation, "try-restart", unit) for unit in sorted(held)]
+    # Started even when a renewal failed: a machine without its network manager is a machine that nobody can reach.
+    if idle := _idle_units(renewed, situation):
+        actions.append(_systemctl(situation, "start", *idle))
+    return [Step((RUNNING_SYSTEM,), tuple(actions), "they hold the old values")] if actions else []
+
+
+def _systemctl(situation: Situation, *words: str) -> RunProgram:
+    """The early run cannot wait for jobs that are ordered behind itself."""
+    return RunProgram(("systemctl", *(("--no-block",) if situation.early else ()), *words))
+
+
+def reboot(reason: str) -> Plan:
+    """Return the plan that boots again, for a running system that cannot be shown to have let go."""
+    return Plan((Step((RUNNING_SYSTEM,), (Reboot(reason),), reason),))

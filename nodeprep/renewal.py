@@ -1,0 +1,61 @@
+"""The renewal under way: what the template holds, written before the first change and removed after the stamp.
+
+A run that was cut off anywhere finds it at the next boot and goes on; what is not the template's any more is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nodeprep.errors import StampError
+from nodeprep.model import Origin, Values
+
+PATH = "/var/lib/nodeprep/renewal.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Why a renewal was begun, and the fingerprints that must be gone when it ends."""
+
+    origin: Origin
+    reason: str
+    inherited: Mapping[str, Values]
+    reboots: int = 0
+    """How often it has rebooted the machine; once is the most."""
+    boot_id: str = ""
+    """The boot in which the daemon began it, "" for the early run: nothing had the old values yet."""
+
+
+def encode(renewal: Renewal) -> str:
+    """Return the text of the file."""
+    return json.dumps(
+        {
+            "schema": SCHEMA,
+            "origin": renewal.origin.value,
+            "reason": renewal.reason,
+            "inherited": {name: sorted(values) for name, values in sorted(renewal.inherited.items())},
+            "reboots": renewal.reboots,
+            "boot_id": renewal.boot_id,
+        },
+        indent=1,
+    )
+
+
+def decode(text: str) -> Renewal:
+    """Return the renewal of a file's text. Raises StampError where it is torn or of another schema."""
+    try:
+        document = json.loads(text)
+        if document["schema"] != SCHEMA:
+            raise StampError(f"the renewal's schema is {document['schema']!r}, not {SCHEMA}")
+        return Renewal(
+            origin=Origin(document["origin"]),
+            reason=document["reason"],
+            inherited={name: frozenset(values) for name, values in document["inherited"].items()},
+            reboots=int(document["reboots"]),
+            boot_id=str(document["boot_id"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StampError(f"the renewal cannot be read: {error}") from error

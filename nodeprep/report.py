@@ -1,0 +1,138 @@
+"""Reporting: what is known, as the one document behind the status file, the journal and systemd's status line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from nodeprep.messages import BY_CODE
+from nodeprep.model import Artefact, Decision, Finding, Opening, Verdict
+
+SCHEMA = 1
+STATUS_FILE = "/run/nodeprep/status.json"
+READY_FILE = "/run/nodeprep/ready"
+
+Document = dict[str, Any]
+
+
+class Problem(NamedTuple):
+    """Something that keeps the node from being ready, or that an operator should know: a code and its detail."""
+
+    code: str
+    subject: str
+    detail: str
+
+
+CODES = {
+    Verdict.CONFLICT: "conflict",
+    Verdict.INHERITED: "inherited",
+    Verdict.MISSING: "missing",
+    Verdict.UNKNOWN: "unreadable",
+}
+
+
+def problem_of(finding: Finding, title: str, failed: str | None) -> Problem:
+    """Return what is to be said about a finding; failed is why its renewal could not be done."""
+    shown = ", ".join(sorted(finding.values)) if finding.subject in ("hostname", "mac") else ""
+    if finding.subject.endswith("-address"):
+        shown = ", ".join(sorted(finding.values))
+    detail = f"{title}{f' {shown}' if shown else ''}: {failed or finding.detail}"
+    return Problem("renewal-failed" if failed else CODES[finding.verdict], finding.subject, detail)
+
+
+def identity(
+    artefacts: Iterable[Artefact], findings: Iterable[Finding], shown: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Return a row for each artefact. shown: artefact → value, or short fingerprint, as anybody may see it."""
+    by_name = {finding.subject: finding for finding in findings}
+    return [
+        {
+            "artefact": artefact.name,
+            "title": artefact.title,
+            "verdict": by_name[artefact.name].verdict.value,
+            "value": shown.get(artefact.name, "-"),
+            "detail": by_name[artefact.name].detail,
+        }
+        for artefact in artefacts
+        if artefact.name in by_name
+    ]
+
+
+def openings(wanted: Sequence[Opening], mode: str, backend: str, closed_by: Sequence[str]) -> Document:
+    """Return the part of the document on openings."""
+    return {
+        "mode": mode,
+        "backend": backend,
+        "list": [
+            {
+                "opening": opening.title,
+                "purpose": opening.purpose,
+                "role": opening.role,
+                "from": ", ".join(opening.sources) or "any",
+            }
+            for opening in wanted
+        ],
+        "closed_by": list(closed_by),
+    }
+
+
+def document(
+    *,
+    state: str,
+    version: str,
+    boot_id: str,
+    roles: Sequence[str],
+    hostname: str,
+    decision: Decision,
+    identity: list[dict[str, str]],
+    changes: Iterable[tuple[str, str, str]],
+    peers: Document,
+    openings: Document,
+    problems: Sequence[Problem],
+    warnings: Sequence[Problem],
+) -> Document:
+    """Return the status document. state: "starting", "ready", "degraded" or "held"."""
+    return {
+        "schema": SCHEMA,
+        "version": version,
+        "state": state,
+        "summary": summary(state, hostname, decision, problems, warnings),
+        "boot_id": boot_id,
+        "node": {
+            "roles": list(roles),
+            "hostname": hostname,
+            "origin": decision.origin.value,
+            "reason": decision.reason,
+            "joined": decision.joined,
+        },
+        "identity": identity,
+        "changes": [{"artefact": name, "old": old, "new": new} for name, old, new in changes],
+        "peers": peers,
+        "openings": openings,
+        "problems": [_row(problem) for problem in problems],
+        "warnings": [_row(problem) for problem in warnings],
+    }
+
+
+def summary(
+    state: str, hostname: str, decision: Decision, problems: Sequence[Problem], warnings: Sequence[Problem]
+) -> str:
+    """Return the one line that a person reads first."""
+    if state == "starting":
+        return f"{hostname}: preparing ({decision.origin.value})"
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return f"{hostname}: {problems[0].detail}{more}"
+    told = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
+    return f"{hostname}: identity is its own ({decision.origin.value}){told}"
+
+
+def _row(problem: Problem) -> dict[str, str]:
+    message = BY_CODE[problem.code]
+    return {
+        "code": problem.code,
+        "subject": problem.subject,
+        "title": message.title,
+        "detail": problem.detail,
+        "remedy": message.remedy,
+    }

@@ -1,0 +1,300 @@
+"""The sentence: observe → judge → plan → apply → verify. Both runs of a boot speak it through a Run.
+
+A Run holds what is known so far. Its methods are synchronous and may be called in a worker thread, one at a time; what
+lies between them (waiting for the network, probing the peers) is the daemon's.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from nodeprep import apply, config, judge, plan, renewal, roles, stamp
+from nodeprep.artefacts import catalogue
+from nodeprep.config import Config
+from nodeprep.errors import StampError
+from nodeprep.host import platform, programs
+from nodeprep.host.local import LocalMachine
+from nodeprep.model import (
+    Artefact,
+    Claim,
+    Decision,
+    Finding,
+    Fresh,
+    Observation,
+    Opening,
+    Origin,
+    Outcome,
+    Plan,
+    Reading,
+    Result,
+    Situation,
+    Stage,
+    Unreadable,
+    Values,
+    Verdict,
+)
+from nodeprep.observe import joined, observe
+from nodeprep.renewal import Renewal
+from nodeprep.stamp import Stamp, fingerprint, fingerprints
+from nodeprep.verify import verify
+
+BAKED_OFFLINE = "/var/lib/nodeprep/baked-offline"
+HOSTNAME_ID_APPLICATION = uuid.UUID("5d0c7f6e-2a34-4f57-9f0e-3f1b8f4a6c21")
+"""The application of the app-specific machine ID in hostnames (sd_id128_get_machine_app_specific(3))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a renewal changed: short fingerprints where the values are confidential, else the values."""
+
+    artefact: str
+    old: str
+    new: str
+
+
+@dataclass(slots=True)
+class Run:
+    """One run over one machine: what was decided, found and done."""
+
+    machine: LocalMachine
+    config: Config
+    signals: Mapping[str, Values]
+    artefacts: tuple[Artefact, ...] = field(default_factory=catalogue)
+    decision: Decision = Decision(Origin.SAME, "")
+    stamp: Stamp | None = None
+    renewal: Renewal | None = None
+    contested: dict[Claim, Values] = field(default_factory=dict)
+    original: Observation = field(default_factory=dict)
+    observation: Observation = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    changes: dict[str, Change] = field(default_factory=dict)
+
+    def decide(self) -> None:
+        """Decide how this boot relates to the stamp; a renewal that was cut off goes on. Raises HostError."""
+        self.stamp = read_stamp(self.machine)
+        self.renewal = read_renewal(self.machine)
+        is_joined = bool(joined(self.machine))
+        if self.renewal is not None:
+            self.decision = Decision(self.renewal.origin, self.renewal.reason, is_joined, resumed=True)
+            return
+        self.decision = judge.decide(
+            self.stamp,
+            self.signals,
+            baked_offline=self.machine.exists(BAKED_OFFLINE),
+            on_hardware_change=self.config.identity.on_hardware_change,
+            joined=is_joined,
+        )
+
+    def look(self) -> None:
+        """Observe, judge, see which contested values are still presented, and what the steps so far have changed."""
+        inherited = self.renewal.inherited if self.renewal else {}
+        self.observation, self.findings, self.contested = verify(
+            self.artefacts, self.machine, inherited, self.contested
+        )
+        self.original = self.original or self.observation
+        for artefact in self.artefacts:
+            outcome = self.outcomes.get(artefact.name)
+            old, new = (show(artefact, seen.get(artefact.name)) for seen in (self.original, self.observation))
+            if outcome and outcome.result is Result.DONE and (old != new or artefact.name in self.changes):
+                first = self.changes[artefact.name].old if artefact.name in self.changes else old
+                self.changes[artefact.name] = Change(artefact.name, first, new)
+
+    def begin(self, boot_id: str = "") -> None:
+        """Write down what the template holds, before the first change. Raises HostError where that cannot be kept.
+
+        On a clone that is what the stamp says; on a first boot and on a twin it is everything there is.
+        """
+        inherited: dict[str, Values] = dict(self.renewal.inherited) if self.renewal else {}
+        before = dict(inherited)
+        known = self.stamp.artefacts if self.stamp and self.decision.origin is Origin.CLONE else None
+        observation = observe(self.artefacts, self.machine)
+        for artefact in self.artefacts:
+            reading = observation[artefact.name]
+            if artefact.name in inherited or isinstance(reading, Unreadable):
+                continue
+            if known is not None and not artefact.volatile:
+                inherited[artefact.name] = known.get(artefact.name, frozenset())
+            elif artefact.name == "mac":
+                # A link's own MAC is nobody's legacy; what a profile pins, or a live peer bears as well, is.
+                pinned = {profile.pinned_mac for profile in self.machine.profiles() if profile.pinned_mac}
+                inherited["mac"] = fingerprints("mac", pinned | self.contested.get(Claim.MAC, frozenset()))
+            elif isinstance(reading, frozenset):
+                inherited[artefact.name] = fingerprints(artefact.name, reading)
+        if self.renewal is None or inherited != before:
+            self.machine.require_space()
+            reboots = self.renewal.reboots if self.renewal else 0
+            begun = self.renewal.boot_id if self.renewal else boot_id
+            self.keep_renewal(Renewal(self.decision.origin, self.decision.reason, inherited, reboots, begun))
+
+    def keep_renewal(self, value: Renewal) -> None:
+        """Write the renewal under way. Raises HostError."""
+        self.machine.write_own(renewal.PATH, renewal.encode(value).encode(), 0o600)
+        self.renewal = value
+
+    def call_it_a_twin(self, detail: str) -> None:
+        """A live peer holds our machine ID: everything we have is its as well."""
+        if self.decision.origin is not Origin.TWIN:
+            self.decision = replace(self.decision, origin=Origin.TWIN, reason=detail)
+            self.renewal = replace(self.renewal, origin=Origin.TWIN, reason=detail) if self.renewal else None
+
+    def propose(self, fresh: Fresh, situation: Situation, stage: Stage) -> Plan:
+        """Return the plan for the artefacts of one stage."""
+        artefacts = [artefact for artefact in self.artefacts if artefact.stage is stage]
+        return plan.plan(artefacts, self.findings, self.decision, fresh, situation)
+
+    def carry_out(self, steps: Plan) -> None:
+        """Apply a plan and remember what became of it."""
+        for outcome in apply.apply(steps, self.machine):
+            self.outcomes[outcome.subject] = outcome
+
+    def finish(self) -> bool:
+        """Write the stamp if anything in it changed, end the renewal, and return whether anything was written.
+
+        Raises HostError.
+        """
+        volatile = frozenset(artefact.name for artefact in self.artefacts if artefact.volatile)
+        digest = platform.digest(dict(self.signals))
+        new = stamp.take(self.observation, volatile, self.signals, digest)
+        if self.stamp:
+            # What could not be read now is not forgotten: it decides again once it can be.
+            hardware = {**self.stamp.hardware, **new.hardware}
+            new = replace(new, hardware=hardware, hardware_digest=digest or self.stamp.hardware_digest)
+        written = False
+        if new != self.stamp:
+            former = self.machine.read_bytes(stamp.PATH)
+            if former is not None:
+                self.machine.write_own(stamp.PREVIOUS, former, 0o600)
+            self.machine.write_own(stamp.PATH, stamp.encode(new).encode(), 0o600)
+            self.stamp = new
+            written = True
+        for path in (BAKED_OFFLINE, renewal.PATH):
+            if self.machine.exists(path):
+                self.machine.remove_own(path)
+                written = True
+        self.renewal = None
+        return written
+
+    def adopted(self) -> tuple[str, ...]:
+        """Return the artefacts that differ from the stamp though nothing was renewed: an operator changed them."""
+        if self.stamp is None or self.renewal is not None:
+            return ()
+        names = []
+        for artefact in self.artefacts:
+            reading = self.observation.get(artefact.name)
+            if artefact.volatile or artefact.name in self.changes or not isinstance(reading, frozenset):
+                continue
+            if fingerprints(artefact.name, reading) != self.stamp.artefacts.get(artefact.name, frozenset()):
+                names.append(artefact.name)
+        return tuple(names)
+
+    def units(self) -> frozenset[str]:
+        """Return the units that artefacts name and that run now."""
+        return programs.active_units(frozenset(unit for a in self.artefacts for unit in (*a.idle, *a.restart)))
+
+    def machine_id(self) -> str:
+        """Return the machine ID of now, or "" where there is none."""
+        reading = self.observation.get("machine-id")
+        return next(iter(reading), "") if isinstance(reading, frozenset) else ""
+
+
+def show(artefact: Artefact, reading: Reading | None) -> str:
+    """Return a reading as it may be shown to anybody."""
+    if not isinstance(reading, frozenset) or not reading:
+        return "-"
+    if artefact.confidential:
+        return fingerprint(artefact.name, "\n".join(sorted(reading)))[:8]
+    return ", ".join(value.strip() for value in sorted(reading))
+
+
+PLACEHOLDER = Fresh(
+    machine_id="f" * 32, seed=b"", mac="02:00:00:00:00:00", staging="STAGING", ipv4_address="POOL", ipv6_address="POOL"
+)
+"""Stands in where it only matters whether there would be a plan."""
+
+
+def draw(machine: LocalMachine) -> Fresh:
+    """Draw everything random that one plan may use. Raises HostError where there is no room for a staging folder."""
+    octets = [0x02 | (secrets.randbits(8) & 0xFC), *secrets.token_bytes(5)]
+    return Fresh(
+        machine_id=uuid.uuid4().hex,
+        seed=secrets.token_bytes(512),
+        mac=":".join(f"{octet:02x}" for octet in octets),
+        staging=machine.make_staging(),
+    )
+
+
+def read_stamp(machine: LocalMachine) -> Stamp | None:
+    """Return the stamp, or the one before where it is torn, or None where there is none. Raises HostError."""
+    for path in (stamp.PATH, stamp.PREVIOUS):
+        text = machine.read_text(path)
+        if text is None:
+            continue
+        try:
+            return stamp.decode(text)
+        except StampError:
+            continue
+    return None
+
+
+def read_renewal(machine: LocalMachine) -> Renewal | None:
+    """Return the renewal under way, or None. A torn one never took effect: it is written before the first change."""
+    text = machine.read_text(renewal.PATH)
+    try:
+        return renewal.decode(text) if text is not None else None
+    except StampError:
+        return None
+
+
+def hostname_for(machine: LocalMachine, settings: Config, machine_id: str, macs: Sequence[str]) -> str:
+    """Return the hostname that the template gives this machine. Raises ConfigError."""
+    short = app_specific(machine_id)[:6] if machine_id else ""
+    values = {
+        "role": settings.node.roles[0],
+        "id": short,
+        "mac": macs[0].replace(":", "")[-6:] if macs else "",
+        "serial": platform.dmi("product_serial").split(" ")[-1][-12:],
+        "index": config.credential(machine, "nodeprep.index") or "",
+    }
+    return config.render_hostname(settings, values)
+
+
+def openings_of(machine: LocalMachine, settings: Config) -> tuple[Opening, ...]:
+    """Return what the node's roles need open. Raises ConfigError for a role that is not there or not usable."""
+    files = config.role_files(machine)
+    known = {name: roles.parse(name, config.role_table(machine, path), path) for name, path in files.items()}
+    chosen = roles.select(settings.node.roles, known, settings.origin("node.roles"))
+    return roles.openings(chosen, settings.cluster.nodes, settings.cluster.clients)
+
+
+def app_specific(machine_id: str) -> str:
+    """Return the app-specific machine ID for hostnames, computed from the text: libsystemd caches the old one."""
+    import hmac  # noqa: PLC0415 (only a renewal needs it)
+
+    raw = bytearray(hmac.digest(bytes.fromhex(machine_id), HOSTNAME_ID_APPLICATION.bytes, "sha256")[:16])
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    return raw.hex()
+
+
+def wanting(findings: Sequence[Finding]) -> bool:
+    """Whether anything is left that a renewal could be about."""
+    return any(f.verdict in (Verdict.INHERITED, Verdict.CONFLICT, Verdict.MISSING) for f in findings)
+
+
+def adopt(machine: LocalMachine) -> bool:
+    """Take this machine's identity as its own, as it is; return whether a stamp was written. Raises HostError.
+
+    What the package does when it is installed on a machine that runs: nothing but the stamp changes.
+    """
+    if machine.exists(stamp.PATH) or machine.exists(BAKED_OFFLINE):
+        return False
+    run = Run(machine, Config(), platform.signals())
+    run.decide()
+    run.observation = observe(run.artefacts, machine)
+    return run.finish()
+
+

@@ -1,0 +1,151 @@
+"""Settling: renew and probe in turns until nobody contests what this machine presents, or nothing more can be done.
+
+Judging and planning are pure and applying is one function; what is here is their order in time around the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from nodeprep import run
+from nodeprep.address import secure_address
+from nodeprep.errors import HostError
+from nodeprep.host import witness
+from nodeprep.host.frames import arp_holder
+from nodeprep.host.live import Live
+from nodeprep.model import Claim, Origin, Situation, Stage, Values
+from nodeprep.observe import presented
+from nodeprep.peers.message import Standing
+from nodeprep.plan import reboot
+from nodeprep.run import Run
+from nodeprep.wire import Contest, Wire
+
+NETWORK_TIMEOUT_S = 30.0
+ROUNDS_MAX = 4
+"""Renewals in one boot, at most."""
+
+
+@dataclass(slots=True)
+class Settler:
+    """What one boot knows while it settles; it outlives the single tries, of which faults may make several."""
+
+    wire: Wire
+    boot_id: str
+    tell: Callable[[str], None]
+    live: Live | None = None
+    rounds: int = 0
+    former_id: str | None = None
+    """The machine ID that the running system started with, if it was renewed since."""
+
+    async def settle(self, this: Run, standing: Standing, *, renew: bool) -> Contest | str:
+        """Return how the last probing went, or why the machine must boot again before anything else.
+
+        A bounded number of renewals; none at all where renew is false. Raises NodeprepError.
+        """
+        while True:
+            await asyncio.to_thread(this.look)
+            if renew and self.rounds < ROUNDS_MAX and run.wanting(this.findings) and await self._renew(this):
+                self.rounds += 1
+            if renew and (reason := await self._must_reboot(this)):
+                return reason
+            self.wire.listen(link.name for link in this.machine.links() if link.carrier)
+            self.tell("probing the peers")
+            claims = presented(this.artefacts, this.machine, this.observation)
+            contest = await self.wire.probe(claims, standing)
+            contested = {**contest.lost, **contest.disputed}
+            if not contested and not contest.kept:
+                contested = await _foreign_holders(this)
+            this.contested = contested
+            if Claim.MACHINE_ID in contested and renew and not this.decision.joined:
+                this.call_it_a_twin("a live peer presents this machine's ID")
+            await asyncio.to_thread(this.look)
+            if not contested:
+                return contest
+            self.tell(f"contested: {', '.join(f'{claim.value} ({len(held)})' for claim, held in contested.items())}")
+            if not renew or self.rounds >= ROUNDS_MAX or not await self._would_renew(this):
+                return replace(contest, clear=False)
+
+    async def _would_renew(self, this: Run) -> bool:
+        situation = await self._situation(this)
+        return any(this.propose(run.PLACEHOLDER, situation, stage) for stage in Stage)
+
+    async def _situation(self, this: Run) -> Situation:
+        """Return what planning may know. Raises ConfigError where the hostname's template cannot be filled in."""
+        machine = this.machine
+        macs = sorted(link.original_mac or link.mac for link in machine.links())
+        return Situation(
+            machine_id=this.machine_id(),
+            hostname=run.hostname_for(machine, this.config, this.machine_id(), macs),
+            links=machine.links(),
+            profiles=machine.profiles(),
+            address_on_conflict=this.config.address.on_conflict,
+            mac_on_conflict=this.config.mac.on_conflict,
+            active_units=await asyncio.to_thread(this.units),
+        )
+
+    async def _renew(self, this: Run) -> bool:
+        """Carry out what is to be renewed: first what lives in files, then what the managers own. Whether any was."""
+        assert self.live is not None
+        if this.decision.renews:
+            await asyncio.to_thread(this.begin, self.boot_id)
+            await asyncio.to_thread(this.look)
+        done = False
+        for stage in Stage:
+            fresh = await asyncio.to_thread(run.draw, this.machine)
+            situation = await self._situation(this)
+            if stage is Stage.MAIN:
+                fresh = await secure_address(this, fresh, situation, self.wire, self.tell)
+            steps = this.propose(fresh, situation, stage)
+            if not steps:
+                continue
+            subjects = [subject for step in steps.steps for subject in step.subjects]
+            if "machine-id" in subjects and self.former_id is None:
+                self.former_id = this.machine_id()
+            self.tell(f"renewing {', '.join(dict.fromkeys(subjects))}")
+            await asyncio.to_thread(this.carry_out, steps)
+            await self.live.settled(NETWORK_TIMEOUT_S)
+            this.machine = await self.live.view(this.machine.run)
+            await asyncio.to_thread(this.look)
+            done = True
+        await asyncio.to_thread(this.machine.remove_staging)
+        return done
+
+    async def _must_reboot(self, this: Run) -> str | None:
+        """Return why the running system cannot be shown to have let go of the old machine ID, once in a renewal."""
+        renewal = this.renewal
+        if renewal is None or renewal.origin is not Origin.TWIN or renewal.boot_id != self.boot_id:
+            return None
+        if self.former_id is None:
+            # Begun in this boot by a daemon that is gone: nobody knows any more what to look for.
+            holding = ["an earlier run of the daemon was cut off"]
+        else:
+            self.tell("looking for what still holds the old machine ID")
+            assert self.live is not None
+            given = await self.live.machine_ids()
+            holding = [f"{name} gives it" for name, value in given.items() if value == self.former_id]
+            holding += await asyncio.to_thread(witness.holders, self.former_id)
+        if not holding or renewal.reboots:
+            return None
+        this.keep_renewal(replace(renewal, reboots=renewal.reboots + 1))
+        return f"the old machine ID is still held: {', '.join(holding)}"
+
+    async def reboot(self, this: Run, reason: str) -> None:
+        """Boot again. Raises HostError where systemd refuses."""
+        await asyncio.to_thread(this.carry_out, reboot(reason))
+
+
+async def _foreign_holders(this: Run) -> dict[Claim, Values]:
+    """Return our static IPv4 addresses that a machine without nodeprep answers for (RFC 5227)."""
+    held: set[str] = set()
+    for link in this.machine.links():
+        for address in link.addresses:
+            if address.version == 6 or address.dynamic or not link.carrier:
+                continue
+            try:
+                if await asyncio.to_thread(arp_holder, link.name, link.mac, address.address):
+                    held.add(address.address)
+            except HostError:
+                continue  # the link went away meanwhile; it is looked at again when it comes back
+    return {Claim.IPV4: frozenset(held)} if held else {}

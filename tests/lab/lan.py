@@ -1,0 +1,160 @@
+"""A LAN: a bridge in a network namespace of its own, to which machines and clients are plugged (veth(4), bridge(8)).
+
+Nothing leads out of it, and no link is ever in the host's own namespace. Frames are flooded to every port, multicast
+included, as by an unmanaged switch; there is no spanning tree and no delay before a port forwards.
+"""
+
+import fcntl
+import itertools
+import secrets
+import subprocess
+import threading
+from pathlib import Path
+from types import TracebackType
+
+from tests.lab.traces import NETNS, LabError, administer, unique
+
+BRIDGE = "br0"
+LINK = "eth0"
+
+
+def random_mac() -> str:
+    """Return a locally administered unicast MAC address."""
+    return ":".join(f"{octet:02x}" for octet in (0x52, 0x54, *secrets.token_bytes(4)))
+
+
+def _add_namespace(name: str) -> None:
+    NETNS.mkdir(exist_ok=True)
+    with (NETNS.parent / "nplab.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        administer("ip", "netns", "add", name)
+
+
+class Lan:
+    """A bridged segment, there between `with` and its end, or between `open` and `close`."""
+
+    def __init__(self, label: str = "lan") -> None:
+        """Name the segment; nothing is made yet."""
+        self.namespace = unique(label)
+        self._plugged: dict[str, str] = {}
+        self._outer = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "Lan":
+        """Make the segment."""
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove it."""
+        self.close()
+
+    def open(self) -> None:
+        """Make the namespace and its bridge."""
+        _add_namespace(self.namespace)
+        try:
+            self._ip("link", "set", "lo", "up")
+            options = ("stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
+            self._ip("link", "add", BRIDGE, "type", "bridge", *options)
+            self._ip("link", "set", BRIDGE, "addrgenmode", "none")
+            self._ip("link", "set", BRIDGE, "up")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Remove every namespace of this segment, and with them every link; harmless when repeated."""
+        for name in tuple(self._plugged):
+            self.unplug(name)
+        if (NETNS / self.namespace).exists():
+            administer("ip", "netns", "delete", self.namespace)
+
+    def plug(self, name: str, mac: str | None = None) -> str:
+        """Make a namespace whose eth0 (down, with that MAC, which others may bear too) is on the bridge.
+
+        Returns the name of the namespace. LabError if that name is plugged already.
+        """
+        with self._lock:
+            if name in self._plugged:
+                raise LabError(f"{name} is plugged into {self.namespace} already")
+            namespace = unique(name)
+            self._plugged[name] = namespace
+            port = f"v{next(self._outer)}"
+        try:
+            _add_namespace(namespace)
+            peer = ("peer", "name", LINK, "netns", namespace, "address", mac or random_mac())
+            administer("ip", "link", "add", port, "netns", self.namespace, "type", "veth", *peer)
+            self._ip("link", "set", port, "addrgenmode", "none", "master", BRIDGE, "up")
+        except BaseException:
+            self.unplug(name)
+            raise
+        return namespace
+
+    def unplug(self, name: str) -> None:
+        """Remove what `plug` made, addresses, firewall and all; harmless when repeated."""
+        with self._lock:
+            namespace = self._plugged.pop(name, None)
+        if namespace is None or not (NETNS / namespace).exists():
+            return
+        # The namespace itself lives on as long as a socket in it does; the link must not.
+        subprocess.run(("ip", "-n", namespace, "link", "delete", LINK), capture_output=True, timeout=10.0, check=False)
+        administer("ip", "netns", "delete", namespace)
+
+    def carrier(self, name: str, *, present: bool) -> None:
+        """Pull the cable of a plugged machine at the switch, or put it back."""
+        self.run(name, "ip", "link", "set", LINK, "up" if present else "down")
+
+    def client(self, address: str = "10.77.0.2/24", name: str = "client", mac: str | None = None) -> str:
+        """Plug a plain client with that address, for tests that talk to the machines; returns its namespace."""
+        namespace = self.plug(name, mac)
+        self.run(name, "ip", "link", "set", "lo", "up")
+        self.run(name, "ip", "address", "add", address, "dev", LINK)
+        self.run(name, "ip", "link", "set", LINK, "up")
+        return namespace
+
+    def run(self, name: str, *argv: str, check: bool = True, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
+        """Run a program of the host in the namespace of a plugged machine or client."""
+        command = ("ip", "netns", "exec", self._plugged[name], *argv)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        if check and done.returncode:
+            raise LabError(f"{' '.join(argv)} on {name}: exit {done.returncode}: {done.stderr}{done.stdout}")
+        return done
+
+    def loss(self, percent: int) -> None:
+        """Have the bridge drop that share of the frames it forwards, for each receiver by itself; 0 ends it."""
+        if not 0 <= percent <= 100:
+            raise ValueError(f"{percent} is no percentage")
+        rule = "" if percent == 0 else "drop" if percent == 100 else f"numgen random mod 100 < {percent} drop"
+        self._bridge_rules(f"chain forward {{ type filter hook forward priority 0; policy accept; {rule}\n}}")
+
+    def part(self, *names: str) -> None:
+        """Split the segment: those machines hear each other, the others hear each other; none named heals it."""
+        ports = [f'"{self._port(name)}"' for name in names]
+        if not ports:
+            self.loss(0)
+            return
+        side = f"{{ {', '.join(ports)} }}"
+        rules = f"iifname {side} oifname != {side} drop\n iifname != {side} oifname {side} drop"
+        self._bridge_rules(f"chain forward {{ type filter hook forward priority 0; policy accept; {rules}\n}}")
+
+    def _port(self, name: str) -> str:
+        index = self.run(name, "cat", f"/sys/class/net/{LINK}/iflink").stdout.strip()
+        for line in self._ip("-o", "link", "show").splitlines():
+            number, port = line.split(": ")[:2]
+            if number == index:
+                return port.split("@")[0]
+        raise LabError(f"{name} has no port on {self.namespace}")
+
+    def _bridge_rules(self, chain: str) -> None:
+        ruleset = f"table bridge lab\ndelete table bridge lab\ntable bridge lab {{\n{chain}\n}}\n"
+        administer("ip", "netns", "exec", self.namespace, "nft", "-f", "-", standard_input=ruleset)
+
+    def _ip(self, *argv: str) -> str:
+        return administer("ip", "-n", self.namespace, *argv)
+
+
+def namespace_path(namespace: str) -> Path:
+    """Return where a named network namespace is mounted."""
+    return NETNS / namespace

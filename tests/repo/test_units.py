@@ -1,0 +1,127 @@
+"""The units, beside those they are ordered against: systemd's own judgement, offline."""
+
+import itertools
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.repo.sources import UNITS, run
+
+NEIGHBOURS = Path(__file__).with_name("neighbours")
+NETWORKS = ("networking.service", "NetworkManager.service", "systemd-networkd.service")
+CLOUD_INIT = ("cloud-init-local.service", "cloud-init.service")
+FIREWALLS = ("firewalld.service", "ufw.service")
+ALWAYS = ("nodeprep-early.service", "nodeprep.service", "kubelet.service", "ssh.service", "dbus.socket")
+VOLUMES = ("var.mount", "var-lib-etcd.mount", "var-lib-kubelet.mount")
+
+GATED = ("kubelet", "k3s", "k3s-agent", "rke2-server", "rke2-agent")
+ORDERING = re.compile(r"(After|Before|Wants|Requires|Conflicts|RequiresMountsFor|DefaultDependencies)=")
+
+# systemd-analyze's exposure, 0 (none) to 10. The early service runs unconfined in all that costs boot time, and the
+# daemon is root by its nature, with the network and the files of /etc; these are what is left. They may only go down.
+EXPOSURE = {"nodeprep-early.service": 6.7, "nodeprep.service": 3.9}
+
+
+def machine(root: Path, enabled: tuple[str, ...]) -> Path:
+    """Make a tree of systemd's own units, the neighbours and ours, and enable some."""
+    system = root / "usr/lib/systemd/system"
+    shutil.copytree("/usr/lib/systemd/system", system, symlinks=True, dirs_exist_ok=True)
+    for folder in (NEIGHBOURS, UNITS):
+        shutil.copytree(folder, system, dirs_exist_ok=True)
+    (root / "etc/systemd/system").mkdir(parents=True)
+    (root / "usr/bin").mkdir()
+    # As on every merged Debian; verify looks for the programs that units name.
+    (root / "bin").symlink_to("usr/bin")
+    (root / "lib").symlink_to("usr/lib")
+    for program in ("true", "python3", "nodeprep"):
+        (root / "usr/bin" / program).touch(mode=0o755)
+    said = run("systemctl", f"--root={root}", "enable", *enabled)
+    assert said.returncode == 0, said.stdout
+    return root
+
+
+def verify(root: Path) -> str:
+    """Return what systemd-analyze has to say of a boot of that tree."""
+    return run("systemd-analyze", "verify", f"--root={root}", "--man=no", "multi-user.target").stdout
+
+
+# firewalld after D-Bus and before the network, cloud-init after the network and before sysinit.target: those two make a
+# cycle of their own, with or without nodeprep, except where NetworkManager lets cloud-init go first.
+COMBINATIONS = [
+    pytest.param((*ALWAYS, *VOLUMES, network, *cloud, firewall), id=f"{network}-{len(cloud)}-{firewall}")
+    for network, cloud, firewall in itertools.product(NETWORKS, ((), CLOUD_INIT), FIREWALLS)
+    if not (cloud and firewall == "firewalld.service" and network != "NetworkManager.service")
+]
+
+
+@pytest.mark.parametrize("enabled", COMBINATIONS)
+def test_the_boot_has_no_ordering_cycle(tmp_path: Path, enabled: tuple[str, ...]) -> None:
+    said = verify(machine(tmp_path, enabled))
+    assert "cycle" not in said
+    # Other units of the test's own machine may be at fault; ours may not.
+    assert not [line for line in said.splitlines() if "nodeprep" in line]
+
+
+def test_a_cycle_would_be_seen(tmp_path: Path) -> None:
+    root = machine(tmp_path, (*ALWAYS, "NetworkManager.service"))
+    unit = root / "usr/lib/systemd/system/nodeprep-early.service"
+    unit.write_text(unit.read_text().replace("[Service]", "[Unit]\nAfter=dbus.service\n\n[Service]"))
+    assert "ordering cycle" in verify(root)
+
+
+@pytest.mark.parametrize(("name", "most"), EXPOSURE.items())
+def test_the_sandbox_is_no_wider_than_it_was(tmp_path: Path, name: str, most: float) -> None:
+    root = machine(tmp_path, ALWAYS)
+    threshold = f"--threshold={most * 10:.0f}"
+    said = run("systemd-analyze", "security", "--no-pager", "--offline=yes", f"--root={root}", threshold, name)
+    assert said.returncode == 0, said.stdout[-400:]
+
+
+def test_every_kubelet_waits_for_a_ready_node() -> None:
+    drop_ins = {path.parent.name: path.read_text() for path in UNITS.glob("*.service.d/10-nodeprep.conf")}
+    assert set(drop_ins) == {f"{name}.service.d" for name in GATED}
+    assert len(set(drop_ins.values())) == 1
+    settings = drop_ins["kubelet.service.d"].splitlines()
+    assert {"Requires=nodeprep-ready.target", "After=nodeprep-ready.target"} <= set(settings)
+
+
+def test_stopping_the_daemon_stops_no_kubelet() -> None:
+    target = (UNITS / "nodeprep-ready.target").read_text()
+    assert not re.search(r"(?m)^(Requires|BindsTo|PartOf|Requisite|StopWhenUnneeded)=", target)
+
+
+def test_both_services_have_the_same_ways_out() -> None:
+    def conditions(name: str) -> list[str]:
+        return [line for line in (UNITS / name).read_text().splitlines() if line.startswith("Condition")]
+
+    assert conditions("nodeprep.service") == conditions("nodeprep-early.service") != []
+
+
+SHIPPED = sorted(path for path in UNITS.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("unit", SHIPPED, ids=lambda unit: str(unit.relative_to(UNITS)))
+def test_every_ordering_has_its_reason_above_it(unit: Path) -> None:
+    lines = unit.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if ORDERING.match(line):
+            # A reason may stand for a block of orderings.
+            above = next(before for before in reversed(lines[:number]) if not ORDERING.match(before))
+            assert above.startswith("#"), f"{unit.name}:{number + 1}: {line}"
+
+
+def test_the_catalog_is_the_table_of_messages() -> None:
+    assert run(sys.executable, "-m", "nodeprep.messages").stdout == (UNITS / "nodeprep.catalog").read_text()
+
+
+def test_the_catalog_compiles(tmp_path: Path) -> None:
+    catalog = tmp_path / "usr/lib/systemd/catalog"
+    catalog.mkdir(parents=True)
+    shutil.copy(UNITS / "nodeprep.catalog", catalog)
+    (tmp_path / "var/lib/systemd/catalog").mkdir(parents=True)
+    said = run("journalctl", f"--root={tmp_path}", "--update-catalog")
+    assert said.returncode == 0, said.stdout
+    assert "rror" not in said.stdout
