@@ -21,6 +21,8 @@ SOURCES := $(wildcard $(shell git ls-files --cached --others --exclude-standard)
 
 # Debian's packages by what needs them.
 NEED_RUN := nftables openssh-client python3-dbus-next python3-pyroute2 python3-structlog python3-systemd
+# Private buses and networks of the quick tests.
+NEED_UNIT := dbus-daemon iproute2 util-linux
 NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
 # The compiler's part is for systemd-python, which the index has as source only.
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
@@ -68,6 +70,7 @@ test: unit repo lab
 QUICK = $(wildcard tests/unit tests/contract tests/golden)
 
 unit: .venv/debian/made .venv/index/made
+	@$(call need,$(NEED_UNIT))
 	@echo '== on the libraries of Debian'
 	$(DEBIAN) -m pytest -q -n $(JOBS) $(or $(QUICK),$(error there is no quick test))
 	@echo '== on the newest libraries of the index'

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface
 
 from nodeprep.artefacts.ipv4_address import bare
-from nodeprep.config import Pool
 from nodeprep.errors import HostError
 from nodeprep.host.frames import arp_holder
-from nodeprep.model import Claim, Finding, Fresh, Profile, Situation, Verdict
+from nodeprep.model import Claim, Finding, Profile, Verdict
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
 from nodeprep.plan import wanted
+from nodeprep.pool import candidates
 from nodeprep.run import Run
+from nodeprep.steps import Fresh, Situation
 from nodeprep.wire import Wire
-
-CANDIDATES_MAX = 16
 
 
 async def secure_address(
@@ -45,32 +42,6 @@ async def secure_address(
                     fresh = replace(fresh, ipv6_address=candidate)
                 break
     return fresh
-
-
-def candidates(pools: Sequence[Pool], old: str, excluded: frozenset[str], salt: bytes) -> Iterator[str]:
-    """Yield addresses as ADDRESS/PREFIX from the pools, of the network that the old one is in.
-
-    They start at a place of the pool that the salt chooses, so that twins do not all try the first one.
-    """
-    network = ip_interface(old).network
-    usable = [pool for pool in pools if pool.first.version == network.version]
-    size = sum(len(pool) for pool in usable)
-    if not size:
-        return
-    start = int.from_bytes(hashlib.blake2s(salt, digest_size=8).digest(), "big")
-    found = 0
-    for offset in range(size):
-        place = (start + offset) % size
-        for pool in usable:
-            if place < len(pool):
-                break
-            place -= len(pool)
-        address = ip_address(int(pool.first) + place)
-        if address in network and str(address) not in excluded:
-            yield f"{address}/{network.prefixlen}"
-            found += 1
-            if found == CANDIDATES_MAX:
-                return
 
 
 def taken(situation: Situation) -> frozenset[str]:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from nodeprep.errors import HostError
 from nodeprep.machine import MachineTouch
-from nodeprep.model import (
+from nodeprep.steps import (
     Action,
     ApplyOpenings,
     LinkFile,

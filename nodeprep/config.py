@@ -10,11 +10,12 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from nodeprep.errors import ConfigError
 from nodeprep.machine import MachineView
+from nodeprep.pool import Pool, parse_pool
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,47 +28,43 @@ ROLE_FOLDERS = ("/usr/share/nodeprep/roles.d", "/etc/nodeprep/roles.d")
 CREDENTIALS = "/run/credentials/@system"
 FLEET_KEY = "/etc/nodeprep/fleet.key"
 PLACEHOLDERS = ("role", "id", "mac", "serial", "index")
-POOL_LIMIT = 65536
-
-Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
+    """What this node is: `[node]`."""
+
     roles: tuple[str, ...] = ("worker",)
     hostname: str = "{role}-{id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
+    """What a change of hardware means: `[identity]`."""
+
     on_hardware_change: str = "decide"
     joined_clone: str = "hold"
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """A range of addresses, both ends included."""
-
-    first: Address
-    last: Address
-
-    def __len__(self) -> int:
-        return int(self.last) - int(self.first) + 1
-
-
-@dataclass(frozen=True, slots=True)
 class AddressPolicy:
+    """What follows when a static address is doubled: `[address]`."""
+
     on_conflict: str = "report"
     pool: tuple[Pool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MacPolicy:
+    """What follows when a MAC is doubled: `[mac]`."""
+
     on_conflict: str = "renew"
 
 
 @dataclass(frozen=True, slots=True)
 class Peers:
+    """Where peers are looked for: `[peers]`."""
+
     links: tuple[str, ...] = ()
     """Link names; empty stands for "auto"."""
     unicast: tuple[str, ...] = ()
@@ -75,12 +72,16 @@ class Peers:
 
 @dataclass(frozen=True, slots=True)
 class Firewall:
+    """How openings are made: `[firewall]`."""
+
     mode: str = "open"
     backend: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
+    """Who may reach them: `[cluster]`."""
+
     nodes: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
 
@@ -138,7 +139,9 @@ def fleet_key(machine: MachineView) -> bytes:
     text = credential(machine, "nodeprep.fleet-key") or (machine.read_text(FLEET_KEY) or "").strip()
     if not re.fullmatch("(?:[0-9a-fA-F]{2}){16,64}", text):
         problem = "is not there" if not text else "is not 32 to 128 hex digits"
-        raise ConfigError(FLEET_KEY, "fleet key", problem, "make one with `dpkg-reconfigure nodeprep`, or copy the fleet's")
+        raise ConfigError(
+            FLEET_KEY, "fleet key", problem, "make one with `dpkg-reconfigure nodeprep`, or copy the fleet's"
+        )
     return bytes.fromhex(text)
 
 
@@ -163,29 +166,14 @@ def render_hostname(config: Config, values: Mapping[str, str]) -> str:
     return label
 
 
-def parse_pool(text: str) -> Pool:
-    """Return the pool of "FIRST-LAST" or of a CIDR, without its network and broadcast addresses. Raises ValueError."""
-    first_text, dash, last_text = text.partition("-")
-    if dash:
-        first, last = ip_address(first_text.strip()), ip_address(last_text.strip())
-        if first.version != last.version or int(first) > int(last):
-            raise ValueError(f"{text!r} does not run from a lower to a higher address")
-    else:
-        network = ip_network(text, strict=True)
-        first, last = network[0], network[-1]
-        if network.num_addresses > 2:
-            first, last = first + 1, last - 1
-    if int(last) - int(first) >= POOL_LIMIT:
-        raise ValueError(f"{text!r} has more than {POOL_LIMIT} addresses")
-    return Pool(first, last)
-
-
 def _parse(text: str, path: str) -> dict[str, Any]:
     try:
         document: dict[str, Any] = tomllib.loads(text)
         return document
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, "syntax", str(error), "correct the line; nothing of the file is used until then") from error
+        raise ConfigError(
+            path, "syntax", str(error), "correct the line; nothing of the file is used until then"
+        ) from error
 
 
 def _overlay(config: Config, document: Mapping[str, Any], path: str, origins: dict[str, str]) -> Config:
@@ -198,7 +186,9 @@ def _overlay(config: Config, document: Mapping[str, Any], path: str, origins: di
         known = [field.name for field in fields(sections[name])]
         for key, value in table.items():
             if key not in known:
-                raise ConfigError(path, f"{name}.{key}", "there is no such key", f"known in [{name}]: {', '.join(known)}")
+                raise ConfigError(
+                    path, f"{name}.{key}", "there is no such key", f"known in [{name}]: {', '.join(known)}"
+                )
             origins[f"{name}.{key}"] = path
             sections[name] = replace(sections[name], **{key: _value(path, f"{name}.{key}", value)})
     return Config(**sections)
@@ -223,7 +213,11 @@ def _value(path: str, key: str, value: Any) -> Any:
         if key == "peers.unicast":
             return tuple(str(ip_address(text)) for text in texts)
     except ValueError as error:
-        example = {"address.pool": "10.77.0.100-10.77.0.199", "cluster.nodes": "10.77.0.0/24", "cluster.clients": "10.77.0.0/24"}.get(key, "10.77.0.5")
+        example = {
+            "address.pool": "10.77.0.100-10.77.0.199",
+            "cluster.nodes": "10.77.0.0/24",
+            "cluster.clients": "10.77.0.0/24",
+        }.get(key, "10.77.0.5")
         raise ConfigError(path, key, str(error), f'write it as in ["{example}"]') from error
     if key == "node.roles" and not texts:
         raise ConfigError(path, key, "names no role", 'write it as in ["worker"]')
@@ -281,5 +275,3 @@ def role_files(machine: MachineView) -> dict[str, str]:
 def role_table(machine: MachineView, path: str) -> dict[str, Any]:
     """Return the parsed table of a role's file. Raises ConfigError."""
     return _parse(machine.read_text(path) or "", path)
-
-

@@ -13,34 +13,22 @@ import secrets
 import signal
 import time
 
-from nodeprep import __version__, config, report, run
-from nodeprep.config import Config
+from nodeprep import config, report, run, tell
 from nodeprep.errors import ConfigError, HostError, NodeprepError
 from nodeprep.host import journal, notify, platform
 from nodeprep.host.bus import Bus
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
-from nodeprep.judge import readiness
 from nodeprep.messages import BY_CODE
-from nodeprep.model import (
-    ApplyOpenings,
-    Claim,
-    Decision,
-    Opening,
-    Origin,
-    Outcome,
-    Plan,
-    Result,
-    Step,
-    Values,
-)
+from nodeprep.model import Claim, Decision, Opening, Origin, Values
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
 from nodeprep.peers.rules import Clear, Dispute, Kept, Lost, Resolved
 from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.settle import NETWORK_TIMEOUT_S, Settler
-from nodeprep.wire import Contest, Event, Wire
+from nodeprep.steps import ApplyOpenings, Outcome, Plan, Result, Step
+from nodeprep.wire import Event, Wire
 
 WATCHDOG_S = 15.0
 LOOK_AGAIN_S = 10.0
@@ -141,7 +129,9 @@ class Daemon:
             await self._stop.wait()
             return
         await self._open(this, openings)
-        problems, warnings = self._weigh(this, contest)
+        problems, warnings = tell.weigh(this, contest, self._openings)
+        for name in this.adopted():
+            self._say("adopted", f"{name} was changed by an operator", subject=name)
         await self._conclude(problems, warnings)
 
     def _standing(self, this: Run, was_ready: bool) -> Standing:
@@ -167,27 +157,6 @@ class Daemon:
         self._openings = report.openings(openings, mode, "nftables" if mode != "off" else "-", closed)
 
     # What came of it
-
-    def _weigh(self, this: Run, contest: Contest) -> tuple[list[Problem], list[Problem]]:
-        titles = {artefact.name: artefact.title for artefact in this.artefacts}
-        failed = {o.subject: o.detail for o in this.outcomes.values() if o.result is not Result.DONE}
-        weight = readiness(this.findings, this.outcomes.values(), this.decision)
-        problems = [report.problem_of(f, titles[f.subject], failed.get(f.subject)) for f in weight.blocking]
-        warnings = [report.problem_of(f, titles[f.subject], None) for f in weight.warnings]
-        if not contest.clear and not problems:
-            problems.append(Problem("conflict", "", "a live peer contests this node's identity"))
-        if this.decision.joined and (this.decision.origin.renews or problems):
-            problems.insert(0, Problem("joined-clone", "", this.decision.reason))
-        if "openings" in failed:
-            problems.append(Problem("openings", "openings", failed["openings"]))
-        warnings += [Problem("openings", "openings", f"may be closed by {name}") for name in self._openings["closed_by"]]
-        if this.decision.origin in (Origin.MOVED, Origin.NEW_NIC):
-            warnings.append(Problem("moved", "", this.decision.reason))
-        if this.decision.origin is Origin.WEAK:
-            warnings.append(Problem("weak-evidence", "", this.decision.reason))
-        for name in this.adopted():
-            self._say("adopted", f"{titles[name]} was changed by an operator", subject=name)
-        return problems, [*self._warnings, *warnings]
 
     async def _conclude(self, problems: list[Problem], warnings: list[Problem]) -> None:
         """Write what is decided, then say it."""
@@ -278,8 +247,14 @@ class Daemon:
         roles = ",".join(self._run.config.node.roles) if self._run else ""
         self._log.info(
             f"{message.title}: {detail}",
-            message_id=message.message_id, level=level, code=code, verdict=self._state, origin=origin, role=roles, **fields,
-        )  # fmt: skip
+            message_id=message.message_id,
+            level=level,
+            code=code,
+            verdict=self._state,
+            origin=origin,
+            role=roles,
+            **fields,
+        )
 
     def _announce_changes(self) -> None:
         for change in set(self._run.changes.values()) - self._said if self._run else ():
@@ -288,38 +263,9 @@ class Daemon:
                       subject=change.artefact, old=change.old, new=change.new)  # fmt: skip
 
     def _document(self) -> report.Document:
-        this = self._run
-        settings = this.config if this else Config()
-        shown = {a.name: run.show(a, this.observation.get(a.name)) for a in this.artefacts} if this else {}
-        return report.document(
-            state=self._state,
-            version=__version__,
-            boot_id=self._boot_id,
-            roles=settings.node.roles,
-            hostname=this.machine.hostname() if this else self._files.hostname(),
-            decision=this.decision if this else Decision(Origin.SAME, ""),
-            identity=report.identity(this.artefacts, this.findings, shown) if this else [],
-            changes=[(c.artefact, c.old, c.new) for c in this.changes.values()] if this else [],
-            peers=self._peers(),
-            openings=self._openings,
-            problems=self._problems,
-            warnings=self._warnings,
+        return tell.document(
+            self._run, self._wire, self._state, self._boot_id, self._openings, self._problems, self._warnings
         )
-
-    def _peers(self) -> report.Document:
-        if self._wire is None:
-            return {"links": [], "count": 0, "contested": [], "rejected": 0}
-        peers = self._wire.census.peers
-        return {
-            "links": list(self._wire.links),
-            "count": len(peers),
-            "contested": [
-                {"peer": peer.name, "kinds": sorted(kind.name.lower() for kind in peer.contested)}
-                for peer in peers
-                if peer.contested
-            ],
-            "rejected": sum(self._wire.census.rejected.values()),
-        }
 
     def _write(self) -> None:
         text = json.dumps(self._document(), indent=1).encode() + b"\n"

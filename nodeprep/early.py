@@ -53,7 +53,8 @@ def renew() -> int:
     from nodeprep import config, run  # noqa: PLC0415
     from nodeprep.host import programs  # noqa: PLC0415
     from nodeprep.host.local import LocalMachine  # noqa: PLC0415
-    from nodeprep.model import Situation, Stage  # noqa: PLC0415
+    from nodeprep.model import Stage  # noqa: PLC0415
+    from nodeprep.steps import Situation  # noqa: PLC0415
 
     machine = LocalMachine(time.strftime("%Y%m%dT%H%M%SZ-early", time.gmtime()))
     this = run.Run(machine, config.load(machine), platform.signals())
@@ -66,7 +67,14 @@ def renew() -> int:
     this.look()
     units = frozenset({"systemd-journald.service"})
     fresh = run.draw(machine)
-    situation = Situation(machine_id=this.machine_id(), active_units=programs.active_units(units), early=True)
+    situation = Situation(
+        machine_id=this.machine_id(),
+        active_units=programs.active_units(units),
+        mount_points=frozenset(
+            line.split()[4] for line in (machine.read_text("/proc/self/mountinfo") or "").splitlines()
+        ),
+        early=True,
+    )
     this.carry_out(this.propose(fresh, situation, Stage.EARLY))
     machine.remove_staging()
     this.look()

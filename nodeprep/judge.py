@@ -5,21 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nodeprep.model import (
-    Artefact,
-    Claim,
-    Decision,
-    Finding,
-    Lacking,
-    Observation,
-    Origin,
-    Outcome,
-    Result,
-    Unreadable,
-    Values,
-    Verdict,
-)
+from nodeprep.model import Artefact, Claim, Decision, Finding, Lacking, Observation, Origin, Unreadable, Values, Verdict
 from nodeprep.stamp import Stamp, fingerprint, fingerprints
+from nodeprep.steps import Outcome, Result
 
 Inherited = Mapping[str, Values]
 """Artefact → fingerprints that the template holds."""

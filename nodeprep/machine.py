@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from nodeprep.model import Link, Opening, Profile, SetProfile
+from nodeprep.model import Link, Opening, Profile
+from nodeprep.steps import SetProfile
 
 
 class MachineView(Protocol):

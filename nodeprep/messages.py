@@ -47,16 +47,14 @@ MESSAGES = (
         "adopted",
         "f34d664fcfdd52348e5d730c11a9a11f",
         "An operator's change was adopted",
-        "An artefact differs from the stamp on unchanged hardware, so an operator changed it; the stamp "
-        "follows.",
+        "An artefact differs from the stamp on unchanged hardware, so an operator changed it; the stamp follows.",
         "Nothing is to be done.",
     ),
     Message(
         "conflict",
         "0e64ca46ffc152aaac6740ea95fc724a",
         "A live peer presents the same identity",
-        "Another machine of this fleet answers for it now. This node keeps its kubelet from starting until "
-        "that ends.",
+        "Another machine of this fleet answers for it now. This node keeps its kubelet from starting until that ends.",
         "Shut down or rename one of the two; or let nodeprep renew it: see `address.on_conflict` and "
         "`mac.on_conflict` in nodeprep.toml.",
     ),
@@ -72,8 +70,7 @@ MESSAGES = (
         "43479dc8da665670a3f8c407e4ac5153",
         "Still the template's value",
         "This machine is a copy and keeps a value that only a policy of yours could change.",
-        'Set `address.on_conflict = "pool"` with a pool, or change the value by hand; the change will be '
-        "adopted.",
+        'Set `address.on_conflict = "pool"` with a pool, or change the value by hand; the change will be adopted.',
     ),
     Message(
         "missing",

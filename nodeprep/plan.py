@@ -5,22 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from nodeprep.model import (
-    Action,
-    Artefact,
-    Decision,
-    Finding,
-    Fresh,
-    Kind,
-    Plan,
-    Reboot,
-    RunProgram,
-    SetProfile,
-    Situation,
-    Stage,
-    Step,
-    Verdict,
-)
+from nodeprep.model import Artefact, Decision, Finding, Kind, Stage, Verdict
+from nodeprep.steps import Action, Fresh, Plan, Reboot, RunProgram, SetProfile, Situation, Step
 
 RUNNING_SYSTEM = "running-system"
 """The pseudo subject of steps that make running services let go of what was renewed."""
@@ -134,7 +120,7 @@ def _restarts(renewed: list[Artefact], situation: Situation) -> list[Step]:
 
 
 def _systemctl(situation: Situation, *words: str) -> RunProgram:
-    """The early run cannot wait for jobs that are ordered behind itself."""
+    """Return a call of systemctl; the early run cannot wait for jobs that are ordered behind itself."""
     return RunProgram(("systemctl", *(("--no-block",) if situation.early else ()), *words))
 
 

@@ -17,10 +17,11 @@ from nodeprep.host import platform
 from nodeprep.host.bus import Bus
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
-from nodeprep.model import Action, Plan, Situation, Stage
+from nodeprep.model import Stage
 from nodeprep.observe import observe
 from nodeprep.renewal import Renewal
 from nodeprep.stamp import fingerprints
+from nodeprep.steps import Action, Plan, Situation
 
 
 def main(*, as_json: bool) -> int:
@@ -41,7 +42,7 @@ def main(*, as_json: bool) -> int:
             "reason": this.decision.reason,
             "joined": this.decision.joined,
             "steps": [
-                {"subjects": list(s.subjects), "reason": s.reason, "actions": [show(action) for action in s.actions]}
+                {"subjects": list(s.subjects), "reason": s.reason, "actions": [show(action, this) for action in s.actions]}
                 for s in steps.steps
             ],
         }
@@ -53,7 +54,7 @@ def main(*, as_json: bool) -> int:
     for step in steps.steps:
         print(f"\n{', '.join(step.subjects)}  ({step.reason})")
         for action in step.actions:
-            print(f"  {show(action)}")
+            print(f"  {show(action, this)}")
     return 0
 
 
@@ -87,10 +88,12 @@ def foresee(machine: LocalMachine) -> tuple[run.Run, Plan]:
     return this, Plan(steps)
 
 
-def show(action: Action) -> str:
-    """Return an action as one line, without what is secret in it."""
+def show(action: Action, this: run.Run) -> str:
+    """Return an action as one line, without what is secret or confidential in it (machine-id(5))."""
     assert is_dataclass(action)
     told = ", ".join(f"{f.name}={getattr(action, f.name)!r}" for f in fields(action) if f.repr)
+    for name, placeholder in ((this.machine_id(), "MACHINE-ID"), (run.PLACEHOLDER.machine_id, "NEW-MACHINE-ID")):
+        told = told.replace(name, placeholder) if name else told
     return f"{type(action).__name__}({told})"
 
 

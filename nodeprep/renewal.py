@@ -1,6 +1,6 @@
 """The renewal under way: what the template holds, written before the first change and removed after the stamp.
 
-A run that was cut off anywhere finds it at the next boot and goes on; what is not the template's any more is left alone.
+A run that was cut off finds it at the next boot and goes on; what is not the template's any more is left alone.
 """
 
 from __future__ import annotations

@@ -22,15 +22,10 @@ from nodeprep.model import (
     Claim,
     Decision,
     Finding,
-    Fresh,
     Observation,
     Opening,
     Origin,
-    Outcome,
-    Plan,
     Reading,
-    Result,
-    Situation,
     Stage,
     Unreadable,
     Values,
@@ -39,6 +34,7 @@ from nodeprep.model import (
 from nodeprep.observe import joined, observe
 from nodeprep.renewal import Renewal
 from nodeprep.stamp import Stamp, fingerprint, fingerprints
+from nodeprep.steps import Fresh, Outcome, Plan, Result, Situation
 from nodeprep.verify import verify
 
 BAKED_OFFLINE = "/var/lib/nodeprep/baked-offline"
@@ -136,7 +132,7 @@ class Run:
         self.renewal = value
 
     def call_it_a_twin(self, detail: str) -> None:
-        """A live peer holds our machine ID: everything we have is its as well."""
+        """Take it that everything we have is a live peer's as well, since our machine ID is."""
         if self.decision.origin is not Origin.TWIN:
             self.decision = replace(self.decision, origin=Origin.TWIN, reason=detail)
             self.renewal = replace(self.renewal, origin=Origin.TWIN, reason=detail) if self.renewal else None
@@ -296,5 +292,3 @@ def adopt(machine: LocalMachine) -> bool:
     run.decide()
     run.observation = observe(run.artefacts, machine)
     return run.finish()
-
-

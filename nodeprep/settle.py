@@ -15,11 +15,12 @@ from nodeprep.errors import HostError
 from nodeprep.host import witness
 from nodeprep.host.frames import arp_holder
 from nodeprep.host.live import Live
-from nodeprep.model import Claim, Origin, Situation, Stage, Values
+from nodeprep.model import Claim, Origin, Stage, Values
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
 from nodeprep.plan import reboot
 from nodeprep.run import Run
+from nodeprep.steps import Situation
 from nodeprep.wire import Contest, Wire
 
 NETWORK_TIMEOUT_S = 30.0
@@ -45,8 +46,7 @@ class Settler:
         A bounded number of renewals; none at all where renew is false. Raises NodeprepError.
         """
         while True:
-            await asyncio.to_thread(this.look)
-            if renew and self.rounds < ROUNDS_MAX and run.wanting(this.findings) and await self._renew(this):
+            if renew and self.rounds < ROUNDS_MAX and await self._renew(this):
                 self.rounds += 1
             if renew and (reason := await self._must_reboot(this)):
                 return reason
@@ -90,7 +90,9 @@ class Settler:
         assert self.live is not None
         if this.decision.renews:
             await asyncio.to_thread(this.begin, self.boot_id)
-            await asyncio.to_thread(this.look)
+        await asyncio.to_thread(this.look)
+        if not run.wanting(this.findings):
+            return False
         done = False
         for stage in Stage:
             fresh = await asyncio.to_thread(run.draw, this.machine)

@@ -1,7 +1,7 @@
 """The stamp: which identity this machine held at its last good run, and on which hardware.
 
-A stamp is versioned, checksummed and written last. It holds fingerprints, never values. Encoding and comparing are pure;
-`Stamp.hardware_digest` stands in the file as text, so that the boot fast path finds it without parsing.
+A stamp is versioned, checksummed and written last. It holds fingerprints, never values. Encoding and comparing are
+pure; `Stamp.hardware_digest` stands in the file as text, so that the boot fast path finds it without parsing.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Action, Artefact, Finding, Fresh, Kind, LinkFile, Reading, Situation, Stage
+from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.steps import Action, Fresh, LinkFile, Situation
 
 PATH = "/var/lib/dbus/machine-id"
 

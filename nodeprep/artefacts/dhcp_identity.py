@@ -5,7 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Action, Artefact, Finding, Fresh, Kind, Reading, SetAside, Situation, Stage
+from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.steps import Action, Fresh, SetAside, Situation
 
 PATTERNS = (
     "/var/lib/NetworkManager/*.lease",

@@ -3,19 +3,8 @@
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import (
-    Action,
-    Artefact,
-    Claim,
-    Finding,
-    Fresh,
-    Kind,
-    Lacking,
-    Reading,
-    SetHostname,
-    Situation,
-    Stage,
-)
+from nodeprep.model import Artefact, Claim, Finding, Kind, Lacking, Reading, Stage
+from nodeprep.steps import Action, Fresh, SetHostname, Situation
 
 
 def observe(machine: MachineView) -> Reading:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Action, Artefact, Finding, Fresh, Kind, Reading, ReplaceText, Situation, Stage
+from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.steps import Action, Fresh, ReplaceText, Situation
 
 PATH = "/etc/hosts"
 

@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import (
-    Action,
-    Artefact,
-    Claim,
-    Finding,
-    Fresh,
-    Kind,
-    Profile,
-    Reading,
-    SetProfile,
-    Situation,
-    Stage,
-    Values,
-)
+from nodeprep.model import Artefact, Claim, Finding, Kind, Profile, Reading, Stage, Values
+from nodeprep.steps import Action, Fresh, SetProfile, Situation
 
 
 def bare(addresses: tuple[str, ...]) -> Values:

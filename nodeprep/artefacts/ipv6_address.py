@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nodeprep.artefacts.ipv4_address import bare
 from nodeprep.machine import MachineView
-from nodeprep.model import Action, Artefact, Claim, Finding, Fresh, Kind, Reading, SetProfile, Situation, Stage, Values
+from nodeprep.model import Artefact, Claim, Finding, Kind, Reading, Stage, Values
+from nodeprep.steps import Action, Fresh, SetProfile, Situation
 
 
 def observe(machine: MachineView) -> Reading:
@@ -15,7 +16,9 @@ def observe(machine: MachineView) -> Reading:
 
 def present(machine: MachineView) -> Values:
     """Return every address that this machine answers for, link-local ones too."""
-    return frozenset(a.address for link in machine.links() for a in link.addresses if a.version == 6 and not a.dad_failed)
+    return frozenset(
+        a.address for link in machine.links() for a in link.addresses if a.version == 6 and not a.dad_failed
+    )
 
 
 def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:

@@ -7,7 +7,8 @@ made the new one.
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Action, Artefact, Finding, Fresh, Kind, Reading, RenameFolder, Situation, Stage
+from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.steps import Action, Fresh, RenameFolder, Situation
 
 FOLDER = "/var/log/journal"
 

@@ -6,19 +6,8 @@ A doubled MAC is the worst of the doubles: frames reach either machine, and conf
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import (
-    Action,
-    Artefact,
-    Claim,
-    Finding,
-    Fresh,
-    Kind,
-    Reading,
-    SetLinkMac,
-    SetProfile,
-    Situation,
-    Stage,
-)
+from nodeprep.model import Artefact, Claim, Finding, Kind, Reading, Stage
+from nodeprep.steps import Action, Fresh, SetLinkMac, SetProfile, Situation
 
 
 def observe(machine: MachineView) -> Reading:

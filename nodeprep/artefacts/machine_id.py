@@ -10,20 +10,8 @@ from __future__ import annotations
 import re
 
 from nodeprep.machine import MachineView
-from nodeprep.model import (
-    Action,
-    Artefact,
-    Claim,
-    Finding,
-    Fresh,
-    Kind,
-    Lacking,
-    Reading,
-    Situation,
-    Stage,
-    Unreadable,
-    WriteFile,
-)
+from nodeprep.model import Artefact, Claim, Finding, Kind, Lacking, Reading, Stage, Unreadable
+from nodeprep.steps import Action, Fresh, RunProgram, Situation, WriteFile
 
 PATH = "/etc/machine-id"
 
@@ -38,8 +26,12 @@ def observe(machine: MachineView) -> Reading:
 
 
 def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
-    """Write the fresh one."""
-    return (WriteFile(PATH, f"{fresh.machine_id}\n".encode(), 0o444),)
+    """Write the fresh one.
+
+    PID 1 mounts a transient ID over the file while the root file system is read-only; no rename gets past that.
+    """
+    uncover = (RunProgram(("umount", PATH)),) if PATH in situation.mount_points else ()
+    return (*uncover, WriteFile(PATH, f"{fresh.machine_id}\n".encode(), 0o444))
 
 
 ARTEFACT = Artefact(

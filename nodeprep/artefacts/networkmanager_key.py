@@ -1,11 +1,12 @@
-"""NetworkManager's secret key: what stable MACs, IPv6 addresses and client identifiers are made from (nm-settings(5))."""
+"""NetworkManager's secret key: what stable MACs, IPv6 addresses and client IDs are made from (nm-settings(5))."""
 
 from __future__ import annotations
 
 from hashlib import sha256
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Action, Artefact, Finding, Fresh, Kind, Reading, SetAside, Situation, Stage
+from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.steps import Action, Fresh, SetAside, Situation
 
 PATH = "/var/lib/NetworkManager/secret_key"
 

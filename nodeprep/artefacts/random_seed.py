@@ -5,7 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Action, Artefact, Finding, Fresh, Kind, Reading, Situation, Stage, WriteFile
+from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.steps import Action, Fresh, Situation, WriteFile
 
 PATH = "/var/lib/systemd/random-seed"
 

@@ -6,20 +6,8 @@ Made beside the old ones and then put in their place. They are never only delete
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import (
-    Action,
-    Artefact,
-    Claim,
-    Finding,
-    Fresh,
-    Kind,
-    Lacking,
-    Reading,
-    ReplaceFiles,
-    RunProgram,
-    Situation,
-    Stage,
-)
+from nodeprep.model import Artefact, Claim, Finding, Kind, Lacking, Reading, Stage
+from nodeprep.steps import Action, Fresh, ReplaceFiles, RunProgram, Situation
 
 KEYS = "/etc/ssh/ssh_host_*key*"
 SSHD = "/usr/sbin/sshd"

@@ -74,7 +74,7 @@ class Files:
     # Touching
 
     def write_file(self, path: str, content: bytes, mode: int) -> None:
-        """Put content at path by temporary file, fsync and rename; what was there goes to the attic. Raises HostError."""
+        """Put content at path atomically and durably; what was there goes to the attic. Raises HostError."""
         self._keep(path)
         self.write_own(path, content, mode)
 

@@ -36,7 +36,9 @@ class LinkSocket:
         self._ethertype = ethertype
         try:
             self._socket = socket.socket(
-                socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.htons(ethertype)
+                socket.AF_PACKET,
+                socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC,
+                socket.htons(ethertype),
             )
             self._socket.bind((link, ethertype))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The journal, through structlog and systemd-python: entries with a MESSAGE_ID and NODEPREP_* fields (journal-fields(7)).
+"""The journal, through structlog and systemd-python: entries with a MESSAGE_ID and NODEPREP_* fields.
 
 A journal that does not take an entry loses it without a word, so state is written before it is told.
 """

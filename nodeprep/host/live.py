@@ -19,12 +19,15 @@ from nodeprep.host.firewall.nftables import Nftables
 from nodeprep.host.local import LocalMachine
 from nodeprep.host.network.networkmanager import NetworkManager
 from nodeprep.host.platform import is_moved, permanent_macs
-from nodeprep.model import Link, Opening, Profile, SetProfile
+from nodeprep.model import Link, Opening, Profile
+from nodeprep.steps import SetProfile
 
 T = TypeVar("T")
 CALL_TIMEOUT_S = 90.0
 VIEW_TRIES = 4
 VIEW_AGAIN_S = 0.3
+BUS = "org.freedesktop.DBus"  # Debian's policy for the system bus lets nobody ask it, and then nobody can be misled
+LOGIND = "org.freedesktop.login1"
 NETWORKMANAGER = "org.freedesktop.NetworkManager"
 
 
@@ -65,7 +68,7 @@ class Live:
     async def machine_ids(self) -> dict[str, str]:
         """Return who gives which machine ID, of the services on the bus that run and answer (Peer.GetMachineId)."""
         given = {}
-        for service in (hostnamed.SYSTEMD, hostnamed.HOSTNAMED, "org.freedesktop.login1", NETWORKMANAGER):
+        for service in (BUS, hostnamed.SYSTEMD, hostnamed.HOSTNAMED, LOGIND, NETWORKMANAGER):
             try:
                 if not await self._bus.has_owner(service):
                     continue

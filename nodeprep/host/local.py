@@ -7,7 +7,8 @@ from typing import Protocol
 from nodeprep.errors import HostError
 from nodeprep.host import programs
 from nodeprep.host.files import Files
-from nodeprep.model import Link, Opening, Profile, SetProfile
+from nodeprep.model import Link, Opening, Profile
+from nodeprep.steps import SetProfile
 
 
 class Managers(Protocol):
@@ -62,7 +63,9 @@ class LocalMachine(Files):
 
     def run_program(self, argv: tuple[str, ...], timeout_s: float) -> None:
         """Run a program; a path in our staging folder is taken below the root. Raises HostError."""
-        programs.run(tuple(self.real(word) if word.startswith("/var/lib/nodeprep/") else word for word in argv), timeout_s)
+        programs.run(
+            tuple(self.real(word) if word.startswith("/var/lib/nodeprep/") else word for word in argv), timeout_s
+        )
 
     def set_hostname(self, hostname: str) -> None:
         """Set the hostname through hostnamed. Raises HostError."""

@@ -44,4 +44,6 @@ def active_units(units: frozenset[str]) -> frozenset[str]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return frozenset()
-    return frozenset(n for n, state in zip(names, done.stdout.split(), strict=False) if state in ("active", "reloading"))
+    return frozenset(
+        n for n, state in zip(names, done.stdout.split(), strict=False) if state in ("active", "reloading")
+    )

@@ -1,6 +1,6 @@
 """Witnesses: what of the running system still holds the old machine ID after it was renewed live.
 
-libsystemd caches the ID per thread and dbus-daemon for ever, and both in memory only. So every process's writable
+libsystemd caches the ID per thread, in memory only. So every process's writable
 memory is searched (proc_pid_mem(5)), besides its environment and command line. Files mapped into memory do not count: a
 journal keeps the ID of the machine that wrote it.
 """
@@ -10,18 +10,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+RELAYS = frozenset({"dbus-daemon", "dbus-broker"})
+"""They pass on others' messages and keep remnants of them; what they themselves give is asked on the bus."""
 REGION_MAX_BYTES = 256 * 1024 * 1024
 CHUNK_BYTES = 4 * 1024 * 1024
 
 
 def holders(machine_id: str) -> tuple[str, ...]:
-    """Return "PID NAME" of every process but this one that holds the machine ID, as text or as 16 bytes."""
+    """Return "PID NAME" of each process, but this one and the bus, that holds the ID, as text or as 16 bytes."""
     needles = (machine_id.encode(), bytes.fromhex(machine_id))
-    found = []
-    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
-        if pid != os.getpid() and _holds(pid, needles):
-            found.append(f"{pid} {_name(pid)}")
-    return tuple(found)
+    pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
+    return tuple(f"{pid} {_name(pid)}" for pid in pids if _name(pid) not in RELAYS and _holds(pid, needles))
 
 
 def _holds(pid: int, needles: tuple[bytes, ...]) -> bool:

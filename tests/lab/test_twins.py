@@ -2,49 +2,69 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from itertools import combinations
-from typing import Any
-
 import pytest
 
-from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
+from tests.lab.expectations import assert_pairwise_different, ready
 from tests.lab.golden import MAC
-from tests.lab.identity import identity, shared
+from tests.lab.identity import identity
 
 pytestmark = pytest.mark.usefixtures("golden")
 
-
-def ready(clone: Clone, timeout: float = 60.0) -> dict[str, Any]:
-    """Return the status document of a machine, once it says that it is ready; it may reboot on the way."""
-
-    def document() -> dict[str, Any] | None:
-        done = clone.run("nodeprep", "status", "--json", check=False)
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    found: dict[str, Any] = clone.wait_for(document, timeout)
-    return found
-
-
-def assert_pairwise_different(clones: Sequence[Clone]) -> None:
-    """Assert that no two of the machines share an artefact."""
-    found = {clone.name: identity(clone) for clone in clones}
-    for first, second in combinations(found, 2):
-        assert not shared(found[first], found[second]), (first, found[first], second, found[second])
+# A service that keeps what it read when it started, as agents do.
+HOLDER = """\
+[Unit]
+Before=nodeprep.service
+[Service]
+ExecStart=/bin/sh -c 'exec env "AGENT_ID=$(cat /etc/machine-id)" sleep infinity'
+[Install]
+WantedBy=multi-user.target
+"""
 
 
-def test_three_perfect_twins_that_boot_at_one_instant_become_unique_and_ready(
-    make_clone: MakeClone
-) -> None:
+def test_three_perfect_twins_that_boot_at_one_instant_become_unique_and_ready(make_clone: MakeClone) -> None:
     twins = [make_clone(f"twin-{number}", mac=MAC) for number in range(3)]
+    for twin in twins:
+        twin.boot(wait=False)
+    documents = [ready(twin) for twin in twins]
+    for twin in twins:
+        assert twin.wait_booted() == "running"
+        assert twin.failed_units() == ()
+        assert twin.boots <= 2
+    assert_pairwise_different(twins)
+    origins = sorted(document["node"]["origin"] for document in documents)
+    assert origins == ["same", "twin", "twin"], "one keeps, and the others yield to it"
+
+
+def test_the_template_runs_and_keeps_everything_while_two_twins_boot_beside_it(make_clone: MakeClone) -> None:
+    template, *twins = (make_clone(name, mac=MAC) for name in ("template", "twin-1", "twin-2"))
+    template.boot()
+    ready(template)
+    before = identity(template)
     for twin in twins:
         twin.boot(wait=False)
     for twin in twins:
         ready(twin)
-    for twin in twins:
         twin.wait_booted()
         assert twin.failed_units() == ()
-        assert twin.boots <= 2
-    assert_pairwise_different(twins)
+    assert identity(template) == before
+    assert template.boots == 1
+    assert_pairwise_different([template, *twins])
+
+
+def test_a_service_that_keeps_the_old_machine_id_makes_its_machine_reboot_exactly_once(make_clone: MakeClone) -> None:
+    template, twin = make_clone("template", mac=MAC), make_clone("twin", mac=MAC)
+    twin.write("/etc/systemd/system/agent.service", HOLDER)
+    wants = twin.path("/etc/systemd/system/multi-user.target.wants/agent.service")
+    wants.parent.mkdir(exist_ok=True)
+    wants.symlink_to("/etc/systemd/system/agent.service")
+    template.boot()
+    ready(template)
+    twin.boot(wait=False)
+    twin.wait_for(lambda: twin.boots == 2, 60)
+    ready(twin)
+    assert twin.wait_booted() == "running"
+    assert twin.boots == 2
+    agent = twin.run("sh", "-c", "tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID agent.service)/environ").stdout
+    values = assert_pairwise_different([template, twin])
+    assert f"AGENT_ID={values['twin']['machine-id']}" in agent

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nodeprep.host.bus import Variant, plain
-from nodeprep.model import Profile, SetProfile
+from nodeprep.model import Profile
+from nodeprep.steps import SetProfile
 
 ETHERNET = "802-3-ethernet"
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")

@@ -19,7 +19,8 @@ from nodeprep.errors import HostError
 from nodeprep.host import links
 from nodeprep.host.bus import Bus
 from nodeprep.host.network.connection import Settings, addresses_of, edited, profile_of, same, without_deprecated
-from nodeprep.model import Link, Profile, SetProfile
+from nodeprep.model import Link, Profile
+from nodeprep.steps import SetProfile
 
 NM = "org.freedesktop.NetworkManager"
 NM_PATH = "/org/freedesktop/NetworkManager"
@@ -61,11 +62,19 @@ class NetworkManager:
         Raises HostError if it does not run.
         """
         deadline = time.monotonic() + timeout_s
-        while await self._bus.get_property(NM, NM_PATH, NM, "Startup", start=False):
+        while await self._starting():
             if time.monotonic() >= deadline:
                 return False
             await asyncio.sleep(POLL_S)
         return True
+
+    async def _starting(self) -> bool:
+        try:
+            return bool(await self._bus.get_property(NM, NM_PATH, NM, "Startup", start=False))
+        except HostError:
+            if await self.running():  # it takes its name some moments before it answers to it
+                return True
+            raise
 
     async def profiles(self) -> tuple[Profile, ...]:
         """Return every profile, saved or active, by title; not NetworkManager's records of what others configured.
@@ -111,7 +120,7 @@ class NetworkManager:
             await self._update(path, {}, TO_DISK | NO_REAPPLY)
             await self._call(NM_PATH, NM, "CheckpointDestroy", "o", checkpoint)
         except BaseException as error:
-            undone = await asyncio.shield(self._undo(change, former, file, checkpoint, owner))
+            undone = await asyncio.shield(self._undo(change, former, file, before.mac, checkpoint, owner))
             if isinstance(error, HostError):
                 raise HostError(f"profile {change.profile} on {change.link}: {error}; {undone}") from error
             raise
@@ -170,7 +179,9 @@ class NetworkManager:
         gateway = await self._bus.get_property(NM, path, f"{NM}.IP{version}Config", "Gateway", start=False)
         return bool(gateway) and await asyncio.to_thread(links.neighbour_answers, link, gateway, GATEWAY_TIMEOUT_S)
 
-    async def _undo(self, change: SetProfile, former: Settings, file: str, checkpoint: str, owner: str) -> str:
+    async def _undo(
+        self, change: SetProfile, former: Settings, file: str, mac: str, checkpoint: str, owner: str
+    ) -> str:
         """Put the former profile back and say how that went; never fails."""
         deadline = time.monotonic() + RETURN_TIMEOUT_S
         try:
@@ -192,6 +203,8 @@ class NetworkManager:
                 if not same(left, former):  # it died after the change had gone to the file itself
                     flags = NO_REAPPLY | (IN_MEMORY if file.startswith(RUNTIME) else TO_DISK)
                     await self._update(path, without_deprecated(former), flags)
+                # Where the profile pins none, the new one takes the MAC it finds for the link's own.
+                await asyncio.to_thread(links.set_link_mac, change.link, mac)
                 await self._activate(await self._path(change.profile), await self._device(change.link))
             device = await self._device(change.link)
             while await self._bus.get_property(NM, device, DEVICE, "State", start=False) != DEVICE_ACTIVATED:
@@ -230,7 +243,7 @@ class NetworkManager:
 
 
 def _copies(profile: str, file: str) -> list[str]:
-    """Return the files in /run that hide a profile's own: an update in memory leaves one, even if NetworkManager dies."""
+    """Return the files in /run that hide a profile's own: what an update in memory leaves, even if it dies."""
     copies = []
     for path in Path(RUNTIME).glob("*"):
         with contextlib.suppress(OSError, UnicodeError):

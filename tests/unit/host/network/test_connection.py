@@ -6,7 +6,8 @@ import pytest
 
 from nodeprep.host.bus import Variant, plain
 from nodeprep.host.network.connection import Settings, edited, profile_of, same
-from nodeprep.model import Profile, SetProfile
+from nodeprep.model import Profile
+from nodeprep.steps import SetProfile
 
 UUID = "5b6f0a3e-1111-4c55-9d1e-0c0ffee00001"
 

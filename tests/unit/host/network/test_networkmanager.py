@@ -12,7 +12,8 @@ from nodeprep.host import links
 from nodeprep.host.bus import Bus, BusError, Variant, plain
 from nodeprep.host.network import networkmanager
 from nodeprep.host.network.networkmanager import ACTIVATED, DEACTIVATED, DEVICE_ACTIVATED, NetworkManager
-from nodeprep.model import Link, LinkAddress, SetProfile
+from nodeprep.model import Link, LinkAddress
+from nodeprep.steps import SetProfile
 
 UUID = "5b6f0a3e-1111-4c55-9d1e-0c0ffee00001"
 FILE = "/etc/NetworkManager/system-connections/lan.nmconnection"
@@ -93,6 +94,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(networkmanager, "POLL_S", 0.001)
     monkeypatch.setattr(networkmanager, "RUNTIME", f"{tmp_path}/")
     monkeypatch.setattr(links, "neighbour_answers", lambda *_: True)
+    monkeypatch.setattr(links, "set_link_mac", lambda *_: None)
     see(monkeypatch)
 
 
@@ -179,12 +181,17 @@ def test_a_gateway_that_was_dead_before_may_stay_dead(monkeypatch: pytest.Monkey
     assert bus.saved
 
 
-def test_a_networkmanager_that_was_restarted_meanwhile_gets_the_former_profile() -> None:
+def test_a_networkmanager_that_was_restarted_meanwhile_gets_the_former_profile_and_mac(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bus = Fake()
     bus.owners = [":1.1", ":1.2"]
+    macs: list[tuple[str, str]] = []
+    monkeypatch.setattr(links, "set_link_mac", lambda *given: macs.append(given))
 
     assert "restarted" in fails(bus)
     assert "CheckpointRollback" not in bus.calls
+    assert macs == [("eth0", "02:00:00:00:00:07")]
     assert plain(bus.settings) == bus.former
 
 
@@ -251,3 +258,19 @@ def test_waiting_for_the_startup_ends_either_way() -> None:
 
     bus.startup = [True]
     assert not asyncio.run(NetworkManager(bus).wait_startup(0.01))
+
+
+def test_a_networkmanager_that_has_its_name_and_does_not_answer_yet_is_still_starting() -> None:
+    class Early(Fake):
+        async def call(self, *arguments: Any, **options: Any) -> list[Any]:
+            if arguments[3] == "Get" and self.startup.pop(0):
+                raise BusError(arguments[3], "org.freedesktop.DBus.Error.UnknownMethod", "Object does not exist")
+            return [self.owners[0] != ""] if arguments[3] == "NameHasOwner" else [False]
+
+    bus = Early()
+    bus.startup = [True, True, False]
+    assert asyncio.run(NetworkManager(bus).wait_startup(1.0))
+
+    bus.startup, bus.owners = [True], [""]
+    with pytest.raises(HostError, match="UnknownMethod"):
+        asyncio.run(NetworkManager(bus).wait_startup(1.0))

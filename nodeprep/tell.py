@@ -1,0 +1,81 @@
+"""Telling: from what a Run knows to what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nodeprep import __version__, report, run
+from nodeprep.config import Config
+from nodeprep.host.local import LocalMachine
+from nodeprep.judge import readiness
+from nodeprep.model import Decision, Origin
+from nodeprep.report import Problem
+from nodeprep.run import Run
+from nodeprep.steps import Result
+from nodeprep.wire import Contest, Wire
+
+
+def weigh(this: Run, contest: Contest, openings: report.Document) -> tuple[list[Problem], list[Problem]]:
+    """Return what keeps the node from being ready, and what an operator should know besides."""
+    titles = {artefact.name: artefact.title for artefact in this.artefacts}
+    failed = {o.subject: o.detail for o in this.outcomes.values() if o.result is not Result.DONE}
+    weight = readiness(this.findings, this.outcomes.values(), this.decision)
+    problems = [report.problem_of(f, titles[f.subject], failed.get(f.subject)) for f in weight.blocking]
+    warnings = [report.problem_of(f, titles[f.subject], None) for f in weight.warnings]
+    if not contest.clear and not problems:
+        problems.append(Problem("conflict", "", "a live peer contests this node's identity"))
+    if this.decision.joined and (this.decision.origin.renews or problems):
+        problems.insert(0, Problem("joined-clone", "", this.decision.reason))
+    if "openings" in failed:
+        problems.append(Problem("openings", "openings", failed["openings"]))
+    warnings += [Problem("openings", "openings", f"may be closed by {name}") for name in openings["closed_by"]]
+    if this.decision.origin in (Origin.MOVED, Origin.NEW_NIC):
+        warnings.append(Problem("moved", "", this.decision.reason))
+    if this.decision.origin is Origin.WEAK:
+        warnings.append(Problem("weak-evidence", "", this.decision.reason))
+    return problems, warnings
+
+
+def document(
+    this: Run | None,
+    wire: Wire | None,
+    state: str,
+    boot_id: str,
+    openings: report.Document,
+    problems: Sequence[Problem],
+    warnings: Sequence[Problem],
+) -> report.Document:
+    """Return the status document; this and wire are None as long as there is nothing to say of them."""
+    settings = this.config if this else Config()
+    shown = {a.name: run.show(a, this.observation.get(a.name)) for a in this.artefacts} if this else {}
+    return report.document(
+        state=state,
+        version=__version__,
+        boot_id=boot_id,
+        roles=settings.node.roles,
+        hostname=this.machine.hostname() if this else LocalMachine("status").hostname(),
+        decision=this.decision if this else Decision(Origin.SAME, "not judged yet"),
+        identity=report.identity(this.artefacts, this.findings, shown) if this else [],
+        changes=[(c.artefact, c.old, c.new) for c in this.changes.values()] if this else [],
+        peers=peers(wire),
+        openings=openings,
+        problems=problems,
+        warnings=warnings,
+    )
+
+
+def peers(wire: Wire | None) -> report.Document:
+    """Return the part of the document on peers."""
+    if wire is None:
+        return {"links": [], "count": 0, "contested": [], "rejected": 0}
+    known = wire.census.peers
+    return {
+        "links": list(wire.links),
+        "count": len(known),
+        "contested": [
+            {"peer": peer.name, "kinds": sorted(kind.name.lower() for kind in peer.contested)}
+            for peer in known
+            if peer.contested
+        ],
+        "rejected": sum(wire.census.rejected.values()),
+    }

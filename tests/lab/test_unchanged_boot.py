@@ -1,0 +1,66 @@
+"""The second boot: nothing changes, and nothing outside /run is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.clone import Clone
+from tests.lab.conftest import MakeClone
+from tests.lab.expectations import ARTEFACTS, ready
+from tests.lab.golden import MAC
+from tests.lab.identity import identity
+
+
+
+pytestmark = pytest.mark.usefixtures("golden")
+
+# What Debian itself writes at every boot.
+WRITTEN_BY_DEBIAN = (
+    "/var/log/",
+    "/var/lib/systemd/timers/",
+    "/var/lib/systemd/catalog/",
+    "/var/lib/NetworkManager/timestamps",
+    "/var/lib/NetworkManager/NetworkManager-intern.conf",
+    "/var/cache/",
+    "/var/tmp/",
+    "/tmp/",
+    "/run/",
+    "/root/",
+    "/etc/.updated",
+    "/var/.updated",
+    "/var/lib/private",
+)
+
+
+def disk(clone: Clone) -> dict[str, object]:
+    """Return what lies on the disk of a machine, but for what Debian itself writes."""
+    return {
+        path: entry
+        for path, entry in clone.disk_snapshot().items()
+        if not f"/{path.lstrip('/')}".startswith(WRITTEN_BY_DEBIAN)
+    }
+
+
+def test_machines_that_boot_again_change_nothing_and_write_nothing_outside_run(make_clone: MakeClone) -> None:
+    machines = [make_clone(name, mac=MAC) for name in ("keeper", "twin")]
+    for machine in machines:
+        machine.boot(wait=False)
+    for machine in machines:
+        ready(machine)
+        machine.wait_booted()
+    before = {machine.name: identity(machine) for machine in machines}
+    for machine in machines:
+        assert machine.shutdown()
+    disks = {machine.name: disk(machine) for machine in machines}
+    for machine in machines:
+        machine.boot(wait=False)
+    for machine in machines:
+        document = ready(machine)
+        assert document["node"]["origin"] == "same"
+        assert document["changes"] == []
+        assert machine.wait_booted() == "running"
+        after = identity(machine)
+        assert {name: after[name] for name in ARTEFACTS} == {name: before[machine.name][name] for name in ARTEFACTS}
+    for machine in machines:
+        assert machine.shutdown()
+        assert disk(machine) == disks[machine.name]
