@@ -48,6 +48,7 @@ class Daemon:
         self._warnings: list[Problem] = []
         self._wire: Wire | None = None
         self._settler: Settler | None = None
+        self._wanted: tuple[Opening, ...] = ()
         self._openings: report.Document = report.openings((), "off", "-", ())
         self._run: Run | None = None
         self._written = b""
@@ -88,10 +89,15 @@ class Daemon:
                     await self._prepare(bus)
                     await self._watch()
             except NodeprepError as error:
-                code = "config" if isinstance(error, ConfigError) else "machine"
-                await self._conclude([Problem(code, "", str(error))], [])
+                await self._stumble(error)
                 await self._pause(RETRY_S)
             self._again.clear()
+
+    async def _stumble(self, error: NodeprepError) -> None:
+        """Say what went wrong. A node that is ready stays so: the fault is in what watches it."""
+        problem = Problem("config" if isinstance(error, ConfigError) else "machine", "", str(error))
+        if problem not in self._problems:
+            await self._conclude([problem], [])
 
     async def _pause(self, seconds: float) -> None:
         """Wait, or until somebody wants us to judge again."""
@@ -128,33 +134,36 @@ class Daemon:
             await self._settler.reboot(this, contest)
             await self._stop.wait()
             return
-        await self._open(this, openings)
+        self._wanted = openings
+        await self._open(this)
         problems, warnings = tell.weigh(this, contest, self._openings)
         for name in this.adopted():
             self._say("adopted", f"{name} was changed by an operator", subject=name)
         await self._conclude(problems, warnings)
+        wire = self._settler.wire
+        if self._state != "held" and wire.census.clear:
+            wire.ready()
+        else:
+            wire.hold()
 
     def _standing(self, this: Run, was_ready: bool) -> Standing:
         if was_ready:
             return Standing.READY
         return Standing.JOINED if this.decision.joined else Standing.PROBING
 
-    async def _open(self, this: Run, openings: tuple[Opening, ...]) -> None:
+    async def _open(self, this: Run) -> None:
         """Make the openings, and see what else could close them."""
-        mode, backend = this.config.firewall.mode, this.config.firewall.backend
-        if backend not in ("auto", "nftables"):
-            origin = this.config.origin("firewall.backend")
-            raise ConfigError(origin, "firewall.backend", f"{backend!r} is not driven yet", 'use "nftables" or "auto"')
+        mode = this.config.firewall.mode
         closed: list[str] = []
         if mode != "off":
-            step = Step(("openings",), (ApplyOpenings(openings, mode),), "the node's roles")
+            step = Step(("openings",), (ApplyOpenings(self._wanted, mode),), "the node's roles")
             await asyncio.to_thread(this.carry_out, Plan((step,)))
             try:
-                chains = await asyncio.to_thread(self._live.firewall.closed_by, openings)
-                closed = [str(chain) for chain in chains]
+                chains = await asyncio.to_thread(self._live.firewall.closed_by, self._wanted)
+                closed = [f"{chain.title} ({chain.reason})" for chain in chains]
             except HostError as error:
                 closed = [str(error)]
-        self._openings = report.openings(openings, mode, "nftables" if mode != "off" else "-", closed)
+        self._openings = report.openings(self._wanted, mode, "nftables" if mode != "off" else "-", closed)
 
     # What came of it
 
@@ -162,9 +171,8 @@ class Daemon:
         """Write what is decided, then say it."""
         was_ready = self._files.exists(report.READY_FILE)
         self._problems, self._warnings = problems, warnings
-        dispute = any(problem.code == "dispute" for problem in problems)
-        if not problems or (was_ready and self._run is not None):
-            self._state = "degraded" if problems or dispute else "ready"
+        if not problems or was_ready:
+            self._state = "degraded" if problems else "ready"
             if self._run and not problems:
                 await asyncio.to_thread(self._run.finish)
             self._files.write_own(report.READY_FILE, b"", 0o644)
@@ -174,11 +182,6 @@ class Daemon:
         self._announce_changes()
         self._say("ready" if self._state == "ready" else problems[0].code, self._document()["summary"])
         notify.judged(self._document()["summary"])
-        if self._wire and self._run:
-            if self._wire.census.clear:
-                self._wire.ready()
-            else:
-                self._wire.hold()
         if self._told and not was_ready and self._state != "held":
             await self._live.start_ready()
         self._told = True
@@ -197,6 +200,7 @@ class Daemon:
             this.machine = machine
             await asyncio.to_thread(this.look)
             now = presented(this.artefacts, machine, this.observation)
+            await self._open(this)  # somebody may have flushed the ruleset
             self._wire.listen(link.name for link in machine.links() if link.carrier)
             if now != before or (self._state != "held" and this.adopted()):
                 if self._state == "held":

@@ -57,7 +57,9 @@ def renew() -> int:
     from nodeprep.steps import Situation  # noqa: PLC0415
 
     machine = LocalMachine(time.strftime("%Y%m%dT%H%M%SZ-early", time.gmtime()))
-    this = run.Run(machine, config.load(machine), platform.signals())
+    settings = config.load(machine)
+    run.openings_of(machine, settings)  # a role that is not there stops everything before anything is changed
+    this = run.Run(machine, settings, platform.signals())
     this.artefacts = tuple(artefact for artefact in this.artefacts if artefact.stage is Stage.EARLY)
     this.decide()
     say(6, f"{this.decision.origin.value}: {this.decision.reason}")

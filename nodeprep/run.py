@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from nodeprep import apply, config, judge, plan, renewal, roles, stamp
 from nodeprep.artefacts import catalogue
 from nodeprep.config import Config
-from nodeprep.errors import StampError
+from nodeprep.errors import ConfigError, StampError
 from nodeprep.host import platform, programs
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import (
@@ -259,7 +259,14 @@ def hostname_for(machine: LocalMachine, settings: Config, machine_id: str, macs:
 
 
 def openings_of(machine: LocalMachine, settings: Config) -> tuple[Opening, ...]:
-    """Return what the node's roles need open. Raises ConfigError for a role that is not there or not usable."""
+    """Return what the node's roles need open.
+
+    Raises ConfigError for a role that is not there or not usable, and for a firewall that is not driven.
+    """
+    if settings.firewall.backend not in ("auto", "nftables"):
+        remedy = 'use "nftables" or "auto", or set firewall.mode to "off"'
+        problem = f"{settings.firewall.backend!r} is not driven by this release"
+        raise ConfigError(settings.origin("firewall.backend"), "firewall.backend", problem, remedy)
     files = config.role_files(machine)
     known = {name: roles.parse(name, config.role_table(machine, path), path) for name, path in files.items()}
     chosen = roles.select(settings.node.roles, known, settings.origin("node.roles"))

@@ -1,0 +1,1 @@
+"""What nodeprep costs, measured against something that is measured beside it."""

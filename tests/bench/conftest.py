@@ -1,0 +1,85 @@
+"""Fixtures of the benchmarks: the lab's, on each Debian release, and a table of what was measured.
+
+    sudo python3 -m pytest tests/bench
+
+The limits are ratios to something measured in the same run, so that a slow machine does not fail them. Run them by
+themselves all the same, not beside other tests.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.clone import Clone
+from tests.lab.conftest import TOOLS, deb, golden, lan, make_clone, store, swept
+from tests.lab.expectations import ready
+from tests.lab.golden import MAC, Golden
+from tests.lab.lan import Lan
+from tests.lab.tree import Release
+
+__all__ = ["deb", "golden", "lan", "make_clone", "store", "swept"]
+
+HERE = Path(__file__).parent
+ROW = "measured"
+
+Measured = Callable[[str, float, float, str], None]
+"""Takes what was measured, the value, the limit and the unit; asserts the one against the other."""
+
+
+@pytest.fixture(scope="session", params=list(Release), ids=lambda release: str(release.value))
+def release(request: pytest.FixtureRequest) -> Release:
+    """Return the Debian release on trial."""
+    chosen: Release = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def node(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """Return a machine that was booted alone on its LAN and is ready."""
+    with Lan("bench") as segment:
+        machine = Clone("node", golden.layers, tmp_path_factory.mktemp("node"), segment, MAC)
+        try:
+            machine.boot()
+            ready(machine)
+            yield machine
+        finally:
+            machine.remove()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Return what puts a measured value into the table and asserts that it is within its limit."""
+
+    def measure(what: str, value: float, limit: float, unit: str) -> None:
+        callspec = getattr(request.node, "callspec", None)
+        where = callspec.id if callspec else "-"
+        verdict = "" if value <= limit else "  TOO MUCH"
+        request.node.user_properties.append(
+            (ROW, f"{what:<57} {where:<9} {value:>5.2f} {unit:<2} {limit:>6.2f} {unit}{verdict}")
+        )
+        assert value <= limit, f"{what}: {value:.2f} {unit}, more than {limit:.2f} {unit}"
+
+    return measure
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs machines, and say why, where there can be none."""
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    reason = "the lab needs root" if os.geteuid() else f"the lab needs {', '.join(missing)}" if missing else ""
+    for item in items:
+        if reason and HERE in item.path.parents and "golden" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    rows = [row for report in reports if report.when == "call" for name, row in report.user_properties if name == ROW]
+    if rows:
+        terminalreporter.section("what nodeprep costs")
+        terminalreporter.write_line(f"{'':<57} {'':<9} {'measured':>8} {'at most':>8}")
+        for row in rows:
+            terminalreporter.write_line(row)

@@ -1,0 +1,51 @@
+"""A failpoint for nodeprep: stops it before its n-th effect on the disk or on the running system, for a power cut.
+
+Runs inside a machine in place of a service's own command; nodeprep itself has no such hook. Arguments: the run ("early"
+or "main") and n; 0 never stops. The number of effects so far stands in /run/failpoint; it ends with "!" when stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+MARK = "/run/failpoint"
+
+
+def main() -> int:
+    """Run one of the two runs with the failpoint in place."""
+    which, stop = sys.argv[1], int(sys.argv[2])
+    sys.path.append("/usr/lib/python3/dist-packages")
+    from nodeprep import apply  # noqa: PLC0415
+
+    count = 0
+
+    def counted(effect: Callable[..., Any]) -> Callable[..., Any]:
+        def before(*arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            if not any(str(argument).startswith("/run/") for argument in arguments):
+                count += 1
+                with open(MARK, "w", encoding="ascii") as mark:
+                    mark.write(f"{count}{'!' if count == stop else ''}")
+                while count == stop:
+                    time.sleep(60)
+            return effect(*arguments, **named)
+
+        return before
+
+    apply.perform = counted(apply.perform)
+    os.rename = counted(os.rename)
+    if which == "early":
+        from nodeprep import early  # noqa: PLC0415
+
+        return early.main()
+    from nodeprep import daemon  # noqa: PLC0415
+
+    return daemon.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
