@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+
+TYPE_CHECKING = False  # `typing` itself costs a third of what `nodeprep status` does
+if TYPE_CHECKING:
+    from typing import Any
 
 STATUS_FILE = "/run/nodeprep/status.json"
 DISABLED_FILE = "/etc/nodeprep/disabled"
@@ -128,8 +131,14 @@ def disabled() -> str | None:
     """Return which off-switch is set, or None."""
     if os.path.exists(DISABLED_FILE):
         return DISABLED_FILE
-    with open("/proc/cmdline", encoding="ascii", errors="replace") as file:
-        return "nodeprep=off on the kernel command line" if "nodeprep=off" in file.read().split() else None
+    for path in ("/proc/cmdline", "/proc/1/cmdline"):  # in a container systemd looks at PID 1's own arguments
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                if "nodeprep=off" in file.read().replace("\0", " ").split():
+                    return "nodeprep=off on the kernel command line"
+        except OSError:
+            continue
+    return None
 
 
 def not_running(*, as_json: bool) -> int:

@@ -22,7 +22,7 @@ from nodeprep.host.local import LocalMachine
 from nodeprep.messages import BY_CODE
 from nodeprep.model import Claim, Decision, Opening, Origin, Values
 from nodeprep.observe import presented
-from nodeprep.peers.message import Standing
+from nodeprep.peers.message import NONCE_BYTES, Standing
 from nodeprep.peers.rules import Clear, Dispute, Kept, Lost, Resolved
 from nodeprep.report import Problem
 from nodeprep.run import Run
@@ -33,6 +33,7 @@ from nodeprep.wire import Event, Wire
 WATCHDOG_S = 15.0
 LOOK_AGAIN_S = 10.0
 RETRY_S = 5.0
+NONCE_FILE = "/run/nodeprep/nonce"
 
 
 class Daemon:
@@ -55,7 +56,6 @@ class Daemon:
         self._said: set[run.Change] = set()
         self._name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         self._files = LocalMachine(self._name)
-        self._nonce = secrets.token_bytes(16)
         self._boot_id = (self._files.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
 
     async def main(self) -> int:
@@ -125,8 +125,8 @@ class Daemon:
             this.decision = Decision(Origin.SAME, "judged before in this boot", this.decision.joined)
         self._read_early_report(this)
         if self._settler is None:
-            self._wire = Wire(self._nonce, key, self._on_event)
-            self._settler = Settler(self._wire, self._boot_id, self._tell)
+            self._wire = Wire(_nonce(self._files), key, self._on_event)
+            self._settler = Settler(self._wire, self._tell)
         self._settler.live = live
         contest = await self._settler.settle(this, self._standing(this, was_ready), renew=not was_ready)
         if isinstance(contest, str):
@@ -135,6 +135,7 @@ class Daemon:
             await self._stop.wait()
             return
         self._wanted = openings
+        self._tell("making the openings")
         await self._open(this)
         problems, warnings = tell.weigh(this, contest, self._openings)
         for name in this.adopted():
@@ -284,6 +285,15 @@ class Daemon:
             early = json.loads(text)
             this.changes.update({row[0]: run.Change(*row) for row in early["changes"]})
             this.outcomes.update({row[0]: Outcome(row[0], Result(row[1]), row[2]) for row in early["outcomes"]})
+
+
+def _nonce(files: LocalMachine) -> bytes:
+    """Return the nonce of this boot; a daemon that starts again is the same peer to the others. Raises HostError."""
+    kept = files.read_bytes(NONCE_FILE)
+    if kept is None or len(kept) != NONCE_BYTES:
+        kept = secrets.token_bytes(NONCE_BYTES)
+        files.write_own(NONCE_FILE, kept, 0o600)
+    return kept
 
 
 def _signals(machine: LocalMachine) -> dict[str, Values]:

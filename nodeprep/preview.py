@@ -42,7 +42,11 @@ def main(*, as_json: bool) -> int:
             "reason": this.decision.reason,
             "joined": this.decision.joined,
             "steps": [
-                {"subjects": list(s.subjects), "reason": s.reason, "actions": [show(action, this) for action in s.actions]}
+                {
+                    "subjects": list(s.subjects),
+                    "reason": s.reason,
+                    "actions": [show(action, this) for action in s.actions],
+                }
                 for s in steps.steps
             ],
         }

@@ -13,6 +13,8 @@ from nodeprep.errors import StampError
 from nodeprep.model import Origin, Values
 
 PATH = "/var/lib/nodeprep/renewal.json"
+LIVE = "/run/nodeprep/renewing-live"
+"""There since the daemon began to renew the machine ID under a running system, until the next boot."""
 SCHEMA = 1
 
 
@@ -25,8 +27,6 @@ class Renewal:
     inherited: Mapping[str, Values]
     reboots: int = 0
     """How often it has rebooted the machine; once is the most."""
-    boot_id: str = ""
-    """The boot in which the daemon began it, "" for the early run: nothing had the old values yet."""
 
 
 def encode(renewal: Renewal) -> str:
@@ -38,7 +38,6 @@ def encode(renewal: Renewal) -> str:
             "reason": renewal.reason,
             "inherited": {name: sorted(values) for name, values in sorted(renewal.inherited.items())},
             "reboots": renewal.reboots,
-            "boot_id": renewal.boot_id,
         },
         indent=1,
     )
@@ -55,7 +54,6 @@ def decode(text: str) -> Renewal:
             reason=document["reason"],
             inherited={name: frozenset(values) for name, values in document["inherited"].items()},
             reboots=int(document["reboots"]),
-            boot_id=str(document["boot_id"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StampError(f"the renewal cannot be read: {error}") from error

@@ -99,7 +99,7 @@ class Run:
                 first = self.changes[artefact.name].old if artefact.name in self.changes else old
                 self.changes[artefact.name] = Change(artefact.name, first, new)
 
-    def begin(self, boot_id: str = "") -> None:
+    def begin(self) -> None:
         """Write down what the template holds, before the first change. Raises HostError where that cannot be kept.
 
         On a clone that is what the stamp says; on a first boot and on a twin it is everything there is.
@@ -123,8 +123,7 @@ class Run:
         if self.renewal is None or inherited != before:
             self.machine.require_space()
             reboots = self.renewal.reboots if self.renewal else 0
-            begun = self.renewal.boot_id if self.renewal else boot_id
-            self.keep_renewal(Renewal(self.decision.origin, self.decision.reason, inherited, reboots, begun))
+            self.keep_renewal(Renewal(self.decision.origin, self.decision.reason, inherited, reboots))
 
     def keep_renewal(self, value: Renewal) -> None:
         """Write the renewal under way. Raises HostError."""
@@ -203,7 +202,7 @@ def show(artefact: Artefact, reading: Reading | None) -> str:
         return "-"
     if artefact.confidential:
         return fingerprint(artefact.name, "\n".join(sorted(reading)))[:8]
-    return ", ".join(value.strip() for value in sorted(reading))
+    return ", ".join(" ".join(value.split()) for value in sorted(reading))
 
 
 PLACEHOLDER = Fresh(

@@ -15,10 +15,11 @@ from nodeprep.errors import HostError
 from nodeprep.host import witness
 from nodeprep.host.frames import arp_holder
 from nodeprep.host.live import Live
-from nodeprep.model import Claim, Origin, Stage, Values
+from nodeprep.model import Claim, Stage, Values
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
 from nodeprep.plan import reboot
+from nodeprep.renewal import LIVE
 from nodeprep.run import Run
 from nodeprep.steps import Situation
 from nodeprep.wire import Contest, Wire
@@ -33,7 +34,6 @@ class Settler:
     """What one boot knows while it settles; it outlives the single tries, of which faults may make several."""
 
     wire: Wire
-    boot_id: str
     tell: Callable[[str], None]
     live: Live | None = None
     rounds: int = 0
@@ -45,6 +45,7 @@ class Settler:
 
         A bounded number of renewals; none at all where renew is false. Raises NodeprepError.
         """
+        await asyncio.to_thread(this.look)
         while True:
             if renew and self.rounds < ROUNDS_MAX and await self._renew(this):
                 self.rounds += 1
@@ -53,10 +54,10 @@ class Settler:
             self.wire.listen(link.name for link in this.machine.links() if link.carrier)
             self.tell("probing the peers")
             claims = presented(this.artefacts, this.machine, this.observation)
-            contest = await self.wire.probe(claims, standing)
+            contest, foreign = await asyncio.gather(self.wire.probe(claims, standing), _foreign_holders(this))
             contested = {**contest.lost, **contest.disputed}
             if not contested and not contest.kept:
-                contested = await _foreign_holders(this)
+                contested = foreign  # beside a peer that yields, it would be the peer that answers
             this.contested = contested
             if Claim.MACHINE_ID in contested and renew and not this.decision.joined:
                 this.call_it_a_twin("a live peer presents this machine's ID")
@@ -89,7 +90,7 @@ class Settler:
         """Carry out what is to be renewed: first what lives in files, then what the managers own. Whether any was."""
         assert self.live is not None
         if this.decision.renews:
-            await asyncio.to_thread(this.begin, self.boot_id)
+            await asyncio.to_thread(this.begin)
         await asyncio.to_thread(this.look)
         if not run.wanting(this.findings):
             return False
@@ -105,6 +106,7 @@ class Settler:
             subjects = [subject for step in steps.steps for subject in step.subjects]
             if "machine-id" in subjects and self.former_id is None:
                 self.former_id = this.machine_id()
+                this.machine.write_own(LIVE, b"", 0o600)
             self.tell(f"renewing {', '.join(dict.fromkeys(subjects))}")
             await asyncio.to_thread(this.carry_out, steps)
             await self.live.settled(NETWORK_TIMEOUT_S)
@@ -117,10 +119,10 @@ class Settler:
     async def _must_reboot(self, this: Run) -> str | None:
         """Return why the running system cannot be shown to have let go of the old machine ID, once in a renewal."""
         renewal = this.renewal
-        if renewal is None or renewal.origin is not Origin.TWIN or renewal.boot_id != self.boot_id:
+        if renewal is None or not this.machine.exists(LIVE):
             return None
         if self.former_id is None:
-            # Begun in this boot by a daemon that is gone: nobody knows any more what to look for.
+            # By a daemon that is gone: nobody knows any more what to look for.
             holding = ["an earlier run of the daemon was cut off"]
         else:
             self.tell("looking for what still holds the old machine ID")
@@ -140,14 +142,17 @@ class Settler:
 
 async def _foreign_holders(this: Run) -> dict[Claim, Values]:
     """Return our static IPv4 addresses that a machine without nodeprep answers for (RFC 5227)."""
-    held: set[str] = set()
-    for link in this.machine.links():
-        for address in link.addresses:
-            if address.version == 6 or address.dynamic or not link.carrier:
-                continue
-            try:
-                if await asyncio.to_thread(arp_holder, link.name, link.mac, address.address):
-                    held.add(address.address)
-            except HostError:
-                continue  # the link went away meanwhile; it is looked at again when it comes back
-    return {Claim.IPV4: frozenset(held)} if held else {}
+    static = [
+        (link, address.address)
+        for link in this.machine.links()
+        for address in link.addresses
+        if link.carrier and address.version == 4 and not address.dynamic
+    ]
+    probes = (asyncio.to_thread(arp_holder, link.name, link.mac, address) for link, address in static)
+    answers = await asyncio.gather(*probes, return_exceptions=True)
+    for answer in answers:
+        # A link that went away meanwhile is looked at again when it comes back.
+        if isinstance(answer, BaseException) and not isinstance(answer, HostError):
+            raise answer
+    held = frozenset(address for (_, address), answer in zip(static, answers, strict=True) if isinstance(answer, str))
+    return {Claim.IPV4: held} if held else {}

@@ -43,7 +43,7 @@ COLUMN = 18
 
 
 class Row(NamedTuple):
-    """A line of the tables: what it is, what of an identity it shows, and the artefact whose fingerprint stands for it."""
+    """A line of the tables: what it is, what of an identity it shows, and whose fingerprint stands for that."""
 
     title: str
     key: str

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.lab.clone import Clone
 from tests.lab.identity import hostnames, identity, machine_ids, shared
+from tests.lab.traces import LabError
 
 # Of what nodeprep has renewed, each must differ; a clone is told by none of them.
 ARTEFACTS = (
@@ -35,8 +36,12 @@ KEPT = tuple(name for name in ARTEFACTS if name != "ipv6")
 
 
 def status(clone: Clone) -> dict[str, Any]:
-    """Return the status document of a machine, whatever it says."""
-    document: dict[str, Any] = json.loads(clone.run("nodeprep", "status", "--json", check=False).stdout)
+    """Return the status document of a machine, whatever it says; LabError where it has no words yet."""
+    told = clone.run("nodeprep", "status", "--json", check=False)
+    try:
+        document: dict[str, Any] = json.loads(told.stdout)
+    except ValueError as error:
+        raise LabError(f"{clone.name}: no status: {told.stderr}") from error
     return document
 
 

@@ -19,7 +19,7 @@ def main() -> int:
     """Run one of the two runs with the failpoint in place."""
     which, stop = sys.argv[1], int(sys.argv[2])
     sys.path.append("/usr/lib/python3/dist-packages")
-    from nodeprep import apply  # noqa: PLC0415
+    from nodeprep import apply
 
     count = 0
 
@@ -39,10 +39,10 @@ def main() -> int:
     apply.perform = counted(apply.perform)
     os.rename = counted(os.rename)
     if which == "early":
-        from nodeprep import early  # noqa: PLC0415
+        from nodeprep import early
 
         return early.main()
-    from nodeprep import daemon  # noqa: PLC0415
+    from nodeprep import daemon
 
     return daemon.main()
 

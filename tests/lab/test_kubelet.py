@@ -82,9 +82,7 @@ def test_a_kubelet_is_held_while_a_conflict_stands_and_started_when_it_ends(
     assert status(other)["problems"] == []
 
 
-def test_a_machine_that_nodeprep_is_switched_off_on_starts_its_kubelet(
-    template: Golden, make_clone: MakeClone
-) -> None:
+def test_a_machine_that_nodeprep_is_switched_off_on_starts_its_kubelet(template: Golden, make_clone: MakeClone) -> None:
     by_file, by_argument = (make_clone(name, layers=template.layers) for name in ("by-file", "by-argument"))
     by_file.write("/etc/nodeprep/disabled", "")
     by_file.boot(wait=False)

@@ -82,7 +82,9 @@ def test_a_clone_that_loses_power_at_any_step_of_the_early_run(template: Golden,
 
     survivors = []
     for first in range(1, total + 1, AT_ONCE):
-        batch = {n: make_clone(f"cut-{n}", layers=template.layers) for n in range(first, min(first + AT_ONCE, total + 1))}
+        batch = {
+            n: make_clone(f"cut-{n}", layers=template.layers) for n in range(first, min(first + AT_ONCE, total + 1))
+        }
         for number, clone in batch.items():
             own_platform(clone, number)
             stop_before(clone, "early", number)
@@ -113,7 +115,7 @@ def test_a_twin_that_loses_power_at_any_step_of_the_main_run(template: Golden, m
     undisturbed.boot()
     ready(undisturbed)
     total = int(steps(undisturbed))
-    assert 15 <= total <= STEPS_MAX
+    assert 15 <= total <= STEPS_MAX, total
     undisturbed.shutdown()
 
     for first in range(1, total + 1, AT_ONCE):

@@ -12,8 +12,6 @@ from tests.lab.expectations import KEPT, ready
 from tests.lab.golden import MAC
 from tests.lab.identity import identity
 
-
-
 pytestmark = pytest.mark.usefixtures("golden")
 
 # What Debian itself writes at every boot.

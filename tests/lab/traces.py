@@ -62,9 +62,9 @@ def hierarchies() -> tuple[Path, ...]:
 def members(group: Path) -> tuple[int, ...]:
     """Return the processes in a control group and in all groups below it."""
     pids: list[int] = []
-    for listing in (group / "cgroup.procs", *group.rglob("cgroup.procs")):
+    for folder, _, _ in os.walk(group):  # which, unlike rglob, bears that groups vanish meanwhile
         with contextlib.suppress(OSError):
-            pids.extend(int(word) for word in listing.read_text().split())
+            pids.extend(int(word) for word in Path(folder, "cgroup.procs").read_text().split())
     return tuple(dict.fromkeys(pids))
 
 
@@ -80,9 +80,9 @@ def remove_group(name: str, timeout_s: float = 5.0) -> None:
             for pid in members(top):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            for group in (*sorted((p for p in top.rglob("*") if p.is_dir()), reverse=True), top):
+            for folder, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
-                    group.rmdir()
+                    Path(folder).rmdir()
             if not top.exists():
                 break
             if time.monotonic() > deadline:

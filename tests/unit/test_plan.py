@@ -1,0 +1,290 @@
+"""Planning: what is mended by itself, in which order, and what is folded into one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nodeprep.artefacts import catalogue
+from nodeprep.model import (
+    Decision,
+    Finding,
+    Kind,
+    Link,
+    LinkAddress,
+    Origin,
+    Profile,
+    Stage,
+    Verdict,
+)
+from nodeprep.plan import RUNNING_SYSTEM, plan, reboot, wanted
+from nodeprep.steps import Fresh, Plan, Reboot, RunProgram, SetAside, SetHostname, SetLinkMac, SetProfile, Situation, Step
+
+FRESH = Fresh("f" * 32, b"seed", "02:00:00:00:00:aa", "/staging", "10.77.0.100/24", "fd00::100/64")
+LINK = Link("eth0", 2, "52:54:00:00:00:01", "52:54:00:00:00:01", None, True, (LinkAddress("10.77.0.11", 24, "global"),))
+PROFILE = Profile("u1", "Wired", "eth0", None, "manual", ("10.77.0.11/24",))
+SITUATION = Situation("0" * 32, "worker-1", (LINK,), (PROFILE,), address_on_conflict="pool")
+BY_NAME = {artefact.name: artefact for artefact in catalogue()}
+CLONE = Decision(Origin.CLONE, "a copy")
+SAME = Decision(Origin.SAME, "the same")
+
+
+def found(name: str, verdict: Verdict, *values: str) -> Finding:
+    return Finding(name, verdict, frozenset(values), "because")
+
+
+def planned(*findings: Finding, decision: Decision = CLONE, situation: Situation = SITUATION) -> Plan:
+    return plan(catalogue(), findings, decision, FRESH, situation)
+
+
+def subjects(steps: Plan) -> list[str]:
+    return [subject for step in steps.steps for subject in step.subjects]
+
+
+EVERYTHING = (
+    found("machine-id", Verdict.INHERITED, "a" * 32),
+    found("dbus-machine-id", Verdict.INHERITED, "a" * 32),
+    found("journal-folder", Verdict.INHERITED, "a" * 32),
+    found("random-seed", Verdict.INHERITED, "digest"),
+    found("ssh-host-keys", Verdict.INHERITED, "ssh-rsa x"),
+    found("networkmanager-key", Verdict.INHERITED, "digest"),
+    found("dhcp-identity", Verdict.INHERITED, "/var/lib/dhcp/dhclient.leases digest"),
+    found("hostname", Verdict.INHERITED, "template"),
+    found("hosts-entry", Verdict.INHERITED, "127.0.1.1\ttemplate\n"),
+    found("mac", Verdict.CONFLICT, LINK.mac),
+    found("ipv4-address", Verdict.CONFLICT, "10.77.0.11"),
+)
+
+
+def test_same_in_same_out() -> None:
+    assert planned(*EVERYTHING) == planned(*EVERYTHING)
+    assert planned(*reversed(EVERYTHING)) == planned(*EVERYTHING)
+
+
+def test_each_comes_after_what_it_builds_on() -> None:
+    order = subjects(planned(*EVERYTHING))
+    assert set(order) == {finding.subject for finding in EVERYTHING} | {RUNNING_SYSTEM}
+    for name in set(order) - {RUNNING_SYSTEM}:
+        for before in set(BY_NAME[name].after) & set(order):
+            assert order.index(before) < order.index(name), (before, name)
+
+
+def test_nothing_found_nothing_planned() -> None:
+    assert not planned()
+    assert not planned(*(replace(finding, verdict=Verdict.OWN) for finding in EVERYTHING))
+
+
+def test_each_step_says_why_and_on_what_it_depends() -> None:
+    (step,) = (step for step in planned(*EVERYTHING).steps if step.subjects == ("ssh-host-keys",))
+    assert step.reason == "inherited: because"
+    assert step.after == BY_NAME["ssh-host-keys"].after
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_joined_machine_never_changes(verdict: Verdict) -> None:
+    findings = [replace(finding, verdict=verdict) for finding in EVERYTHING]
+    for origin in Origin:
+        assert not planned(*findings, decision=Decision(origin, "", joined=True))
+
+
+@pytest.mark.parametrize("kind", [Kind.B, Kind.C, Kind.R])
+def test_only_class_a_is_renewed_by_itself(kind: Kind) -> None:
+    artefact = replace(BY_NAME["machine-id"], kind=kind)
+    assert not wanted(artefact, found("machine-id", Verdict.INHERITED), CLONE)
+
+
+RENEWING = [Origin.FIRST_BOOT, Origin.CLONE, Origin.TWIN]
+
+
+@pytest.mark.parametrize("origin", list(Origin))
+@pytest.mark.parametrize(
+    ("verdict", "name", "always", "on_a_copy"),
+    [
+        (Verdict.OWN, "machine-id", False, False),
+        (Verdict.ABSENT, "machine-id", False, False),
+        (Verdict.UNKNOWN, "machine-id", False, False),
+        (Verdict.INHERITED, "machine-id", False, True),
+        (Verdict.MISSING, "ssh-host-keys", True, True),
+        (Verdict.MISSING, "hostname", False, True),
+        (Verdict.CONFLICT, "mac", True, True),
+        (Verdict.CONFLICT, "hostname", False, True),
+    ],
+)
+def test_what_is_wanted(origin: Origin, verdict: Verdict, name: str, always: bool, on_a_copy: bool) -> None:
+    expected = on_a_copy if origin in RENEWING else always
+    assert wanted(BY_NAME[name], found(name, verdict), Decision(origin, "")) is expected
+
+
+def test_strangers_of_one_hostname_keep_it() -> None:
+    # Each operator chose that name; neither machine is a copy of the other.
+    assert not planned(found("hostname", Verdict.CONFLICT, "web"), decision=SAME)
+
+
+def test_twins_of_one_hostname_are_renewed() -> None:
+    (step,) = planned(found("hostname", Verdict.CONFLICT, "web"), decision=Decision(Origin.TWIN, "")).steps
+    assert step.actions == (SetHostname("worker-1"),)
+
+
+def test_what_cannot_be_mended_makes_no_step() -> None:
+    situation = replace(SITUATION, hostname="template", address_on_conflict="report", mac_on_conflict="report")
+    findings = (finding for finding in EVERYTHING if finding.subject in ("hostname", "mac", "ipv4-address"))
+    assert not planned(*findings, situation=situation)
+
+
+# Folding
+
+
+def test_mac_and_address_of_one_profile_change_in_one_activation() -> None:
+    steps = planned(EVERYTHING[-2], EVERYTHING[-1]).steps
+    assert [step.subjects for step in steps] == [("mac", "ipv4-address")]
+    assert steps[0].actions == (
+        SetProfile("u1", "eth0", mac="02:00:00:00:00:aa", ipv4_addresses=("10.77.0.100/24",)),
+    )
+    assert "mac" not in steps[0].after
+
+
+def test_profiles_of_two_links_stay_two_changes() -> None:
+    other_link = replace(LINK, name="eth1", index=3)
+    other = Profile("u2", "Second", "eth1", None, "manual", ("10.78.0.11/24",))
+    situation = replace(SITUATION, links=(LINK, other_link), profiles=(PROFILE, other))
+    steps = planned(EVERYTHING[-2], found("ipv4-address", Verdict.CONFLICT, "10.78.0.11"), situation=situation).steps
+    assert [step.subjects for step in steps] == [("mac", "ipv4-address")]
+    assert steps[0].actions == (
+        SetProfile("u1", "eth0", mac="02:00:00:00:00:aa"),
+        SetProfile("u2", "eth1", mac="02:00:00:00:00:ab", ipv4_addresses=("10.77.0.100/24",)),
+    )
+
+
+def test_addresses_alone_do_not_touch_the_mac() -> None:
+    (step,) = planned(EVERYTHING[-1]).steps
+    assert step.actions == (SetProfile("u1", "eth0", ipv4_addresses=("10.77.0.100/24",)),)
+    assert step.after == ("mac",)
+
+
+def test_both_families_of_one_profile() -> None:
+    profile = replace(PROFILE, ipv6_method="manual", ipv6_addresses=("fd00::11/64", "fd00::12/64"))
+    situation = replace(SITUATION, profiles=(profile,))
+    (step,) = planned(EVERYTHING[-1], found("ipv6-address", Verdict.CONFLICT, "fd00::11"), situation=situation).steps
+    assert set(step.subjects) == {"ipv4-address", "ipv6-address"}
+    assert step.actions == (
+        SetProfile(
+            "u1",
+            "eth0",
+            ipv4_addresses=("10.77.0.100/24",),
+            ipv6_addresses=("fd00::100/64", "fd00::12/64"),
+        ),
+    )
+
+
+def test_a_link_without_a_profile_gets_its_mac_directly() -> None:
+    (step,) = planned(EVERYTHING[-2], situation=replace(SITUATION, profiles=())).steps
+    assert step.actions == (SetLinkMac("eth0", "02:00:00:00:00:aa"),)
+
+
+def test_a_pinned_mac_is_dropped_where_there_is_one_of_its_own_beneath() -> None:
+    pinned = "52:54:00:00:00:99"
+    situation = replace(
+        SITUATION, links=(replace(LINK, mac=pinned),), profiles=(replace(PROFILE, pinned_mac=pinned),)
+    )
+    (step,) = planned(found("mac", Verdict.CONFLICT, pinned), situation=situation).steps
+    assert step.actions == (SetProfile("u1", "eth0", mac=""),)
+
+
+def test_a_pinned_mac_is_replaced_where_the_one_beneath_is_doubled_too() -> None:
+    pinned = "52:54:00:00:00:99"
+    situation = replace(
+        SITUATION, links=(replace(LINK, mac=pinned),), profiles=(replace(PROFILE, pinned_mac=pinned),)
+    )
+    (step,) = planned(found("mac", Verdict.CONFLICT, pinned, LINK.mac), situation=situation).steps
+    assert step.actions == (SetProfile("u1", "eth0", mac="02:00:00:00:00:aa"),)
+
+
+def test_a_lease_instead_of_a_doubled_address() -> None:
+    profile = replace(PROFILE, ipv4_addresses=("10.77.0.11/24", "10.77.0.12/24"))
+    situation = replace(SITUATION, profiles=(profile,), address_on_conflict="dhcp")
+    (step,) = planned(EVERYTHING[-1], situation=situation).steps
+    assert step.actions == (SetProfile("u1", "eth0", ipv4_addresses=("10.77.0.12/24",)),)
+
+
+# The running system
+
+
+def test_nothing_runs_that_would_have_to_let_go() -> None:
+    assert subjects(planned(*EVERYTHING[3:5])) == ["random-seed", "ssh-host-keys"]
+
+
+NETWORKMANAGER = replace(SITUATION, active_units=frozenset({"NetworkManager.service"}))
+
+
+def test_what_writes_back_from_memory_is_stopped_first_and_started_last() -> None:
+    steps = planned(EVERYTHING[5], EVERYTHING[6], situation=NETWORKMANAGER).steps
+    assert steps[0].subjects == steps[-1].subjects == (RUNNING_SYSTEM,)
+    assert steps[0].actions == (RunProgram(("systemctl", "stop", "NetworkManager.service")),)
+    assert steps[-1].actions == (RunProgram(("systemctl", "start", "NetworkManager.service")),)
+    assert len(steps) == 4
+
+
+def test_what_was_stopped_is_started_even_when_a_renewal_failed() -> None:
+    # A machine without its network manager is a machine that nobody can reach.
+    assert planned(EVERYTHING[5], situation=NETWORKMANAGER).steps[-1].after == ()
+
+
+def test_nothing_is_set_aside_under_a_service_that_could_not_be_stopped() -> None:
+    # It would write back what it holds in memory.
+    stop, aside, _ = planned(EVERYTHING[5], situation=NETWORKMANAGER).steps
+    assert any(isinstance(action, SetAside) for action in aside.actions)
+    assert set(stop.subjects) & set(aside.after)
+
+
+def test_only_what_runs_is_restarted() -> None:
+    situation = replace(SITUATION, active_units=frozenset({"ssh.service", "systemd-journald.service"}))
+    last = planned(EVERYTHING[0], EVERYTHING[4], situation=situation).steps[-1]
+    assert last.actions == (
+        RunProgram(("systemctl", "daemon-reexec")),
+        RunProgram(("systemctl", "try-restart", "ssh.service")),
+        RunProgram(("systemctl", "try-restart", "systemd-journald.service")),
+    )
+
+
+def test_the_early_run_waits_for_no_job() -> None:
+    # The jobs are ordered behind the early run itself.
+    situation = replace(SITUATION, early=True, active_units=frozenset({"systemd-journald.service"}))
+    for action in planned(EVERYTHING[0], situation=situation).steps[-1].actions:
+        assert isinstance(action, RunProgram)
+        assert action.argv[:2] == ("systemctl", "--no-block")
+
+
+def test_nothing_is_restarted_for_what_was_only_found() -> None:
+    situation = replace(SITUATION, active_units=frozenset({"NetworkManager.service", "ssh.service"}))
+    assert RUNNING_SYSTEM not in subjects(planned(*EVERYTHING, decision=Decision(Origin.MOVED, ""), situation=situation))
+
+
+def test_to_boot_again_is_a_plan_of_one_step() -> None:
+    assert reboot("held").steps == (Step((RUNNING_SYSTEM,), (Reboot("held"),), "held"),)
+
+
+# The machine ID of the plan
+
+
+def test_what_follows_the_machine_id_follows_the_fresh_one() -> None:
+    (journal,) = (step for step in planned(*EVERYTHING).steps if step.subjects == ("journal-folder",))
+    assert FRESH.machine_id in str(journal.actions[-1])
+
+
+def test_what_follows_a_machine_id_that_stays_follows_that() -> None:
+    (journal,) = planned(EVERYTHING[2]).steps
+    assert SITUATION.machine_id in str(journal.actions[-1])
+
+
+def test_an_unknown_machine_id_leaves_the_journal_where_it_is() -> None:
+    # Fixed on the kernel command line: the folder may be the very one that journald writes to.
+    assert not planned(EVERYTHING[2], situation=replace(SITUATION, machine_id=""))
+
+
+def test_no_early_artefact_depends_on_a_later_one() -> None:
+    early = frozenset(artefact.name for artefact in catalogue() if artefact.stage is Stage.EARLY)
+    assert early
+    for artefact in catalogue():
+        if artefact.stage is Stage.EARLY:
+            assert set(artefact.after) <= early, artefact.name
