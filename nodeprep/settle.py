@@ -119,7 +119,7 @@ class Settler:
     async def _must_reboot(self, this: Run) -> str | None:
         """Return why the running system cannot be shown to have let go of the old machine ID, once in a renewal."""
         renewal = this.renewal
-        if renewal is None or not this.machine.exists(LIVE):
+        if renewal is None or not this.machine.exists(LIVE) or this.machine_id() == self.former_id:
             return None
         if self.former_id is None:
             # By a daemon that is gone: nobody knows any more what to look for.

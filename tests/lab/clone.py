@@ -125,7 +125,7 @@ class Clone:
         return self.wait_booted(timeout)
 
     @overload
-    def wait_for(self, probe: Callable[[], T], timeout: float = ..., interval: float = ...) -> T: ...
+    def wait_for(self, probe: Callable[[], T | None], timeout: float = ..., interval: float = ...) -> T: ...
 
     @overload
     def wait_for(
