@@ -24,7 +24,7 @@ from nodeprep.run import Run
 from nodeprep.steps import Situation
 from nodeprep.wire import Contest, Wire
 
-NETWORK_TIMEOUT_S = 30.0
+NETWORK_TIMEOUT_S = 20.0
 ROUNDS_MAX = 4
 """Renewals in one boot, at most."""
 

@@ -19,8 +19,8 @@ def observe(machine: MachineView) -> Reading:
 
 
 def present(machine: MachineView) -> Values:
-    """Return every address that this machine answers for."""
-    return frozenset(a.address for link in machine.links() for a in link.addresses if a.version == 4)
+    """Return every address that this machine answers for, or would if nobody were in its way."""
+    return observe(machine) | frozenset(a.address for link in machine.links() for a in link.addresses if a.version == 4)
 
 
 def holder(situation: Situation, values: Values) -> Profile | None:

@@ -15,8 +15,11 @@ def observe(machine: MachineView) -> Reading:
 
 
 def present(machine: MachineView) -> Values:
-    """Return every address that this machine answers for, link-local ones too."""
-    return frozenset(
+    """Return every address that this machine answers for, link-local ones too, or would if nobody were in its way.
+
+    The kernel takes away a static address that its own detection found on somebody else.
+    """
+    return observe(machine) | frozenset(
         a.address for link in machine.links() for a in link.addresses if a.version == 6 and not a.dad_failed
     )
 

@@ -218,15 +218,16 @@ def _move(source: str, target: str) -> None:
     try:
         os.rename(source, target)
     except OSError:
-        partial = f"{target}.partial"
         if os.path.isdir(source) and not os.path.islink(source):
+            partial = _temporary(target)
             shutil.rmtree(partial, ignore_errors=True)
             shutil.copytree(source, partial, symlinks=True)
             os.rename(partial, target)
             shutil.rmtree(source)
         else:
-            shutil.copy2(source, partial, follow_symlinks=False)
-            os.rename(partial, target)
+            shutil.copy2(source, target, follow_symlinks=False)
+            if not os.path.islink(target):
+                _sync_file(target)
             os.unlink(source)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 MACHINE_ID = "0123456789abcdef0123456789abcdef"
@@ -58,7 +59,20 @@ def make_platform(sysfs: Path, uuid: str, mac: str) -> None:
 
 def contents(root: Path) -> set[bytes]:
     """Return what lies in any file below the root."""
-    return {path.read_bytes() for path in root.rglob("*") if path.is_file() and not path.is_symlink()}
+    found = set()
+    for path in files(root):
+        with open(path, "rb") as file:
+            found.add(file.read())
+    return found
+
+
+def files(root: Path) -> Iterator[str]:
+    """Yield the regular files below the root."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = f"{folder}/{name}"
+            if not os.path.islink(path):
+                yield path
 
 
 class Programs:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.fakes.disk import files
+
 T = TypeVar("T")
 WRITING = os.O_WRONLY | os.O_RDWR
 
@@ -108,6 +110,6 @@ class Power:
         return copied
 
     def _forget(self) -> None:
-        for path in Path(self.root).rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.stat().st_ino in self._dirty:
+        for path in files(Path(self.root)):
+            if os.stat(path).st_ino in self._dirty:
                 os.truncate(path, 0)

@@ -98,3 +98,21 @@ def test_plan_shows_what_the_next_boot_would_do_and_does_nothing(template: Golde
     }
     assert status(machine)["state"] == "ready"
     assert {name: identity(machine)[name] for name in ARTEFACTS} == {name: before[name] for name in ARTEFACTS}
+
+
+def test_a_clone_takes_role_hostname_and_address_from_its_system_credentials(
+    template: Golden, make_clone: MakeClone
+) -> None:
+    machine = make_clone("told", mac=MACS[0], layers=template.layers)
+    platform.present(machine, UUIDS[0], MACS[0])
+    credentials = {
+        "nodeprep.role": "control-plane,etcd",
+        "nodeprep.hostname": "{role}-{mac}",
+        "nodeprep.address": "10.77.0.88",
+    }
+    machine.boot(credentials=credentials)
+    document = ready(machine)
+    assert document["node"]["roles"] == ["control-plane", "etcd"]
+    assert document["node"]["hostname"] == "control-plane-770202"
+    assert identity(machine)["ipv4"].startswith("10.77.0.88/24")
+    assert "6443/tcp" in [row["opening"] for row in document["openings"]["list"]]

@@ -47,6 +47,12 @@ def stop_before(clone: Clone, which: str, step: int) -> None:
     clone.write(drop_in(which), f"[Service]\nExecStart=\n{command}\nWatchdogSec=0\nTimeoutStartSec=600\n")
 
 
+def batches(release: Release, total: int) -> list[range]:
+    """Return the steps to cut at, a few at a time: the odd ones on one release and the even ones on the other."""
+    numbers = range(1 if release is Release.BOOKWORM else 2, total + 1, 2)
+    return [numbers[first : first + AT_ONCE] for first in range(0, len(numbers), AT_ONCE)]
+
+
 def steps(clone: Clone) -> str:
     """Return how many effects the run has had, with "!" where it was stopped."""
     return clone.read(failpoint.MARK) if clone.exists(failpoint.MARK) else ""
@@ -81,10 +87,8 @@ def test_a_clone_that_loses_power_at_any_step_of_the_early_run(template: Golden,
     undisturbed.shutdown()
 
     survivors = []
-    for first in range(1, total + 1, AT_ONCE):
-        batch = {
-            n: make_clone(f"cut-{n}", layers=template.layers) for n in range(first, min(first + AT_ONCE, total + 1))
-        }
+    for numbers in batches(template.release, total):
+        batch = {number: make_clone(f"cut-{number}", layers=template.layers) for number in numbers}
         for number, clone in batch.items():
             own_platform(clone, number)
             stop_before(clone, "early", number)
@@ -104,7 +108,7 @@ def test_a_clone_that_loses_power_at_any_step_of_the_early_run(template: Golden,
         survivors += [clone.read("/etc/machine-id") for clone in batch.values()]
         for clone in batch.values():
             clone.power_cut()
-    assert len(set(survivors)) == total
+    assert len(set(survivors)) == len(survivors) >= total // 2
 
 
 def test_a_twin_that_loses_power_at_any_step_of_the_main_run(template: Golden, make_clone: MakeClone) -> None:
@@ -118,11 +122,8 @@ def test_a_twin_that_loses_power_at_any_step_of_the_main_run(template: Golden, m
     assert 15 <= total <= STEPS_MAX, total
     undisturbed.shutdown()
 
-    for first in range(1, total + 1, AT_ONCE):
-        batch = {
-            n: make_clone(f"cut-{n}", mac=MAC, layers=template.layers)
-            for n in range(first, min(first + AT_ONCE, total + 1))
-        }
+    for numbers in batches(template.release, total):
+        batch = {number: make_clone(f"cut-{number}", mac=MAC, layers=template.layers) for number in numbers}
         for number, clone in batch.items():
             stop_before(clone, "main", number)
             clone.boot(wait=False)

@@ -21,12 +21,24 @@ DOCUMENT: dict[str, Any] = {
     "schema": 1,
     "state": "held",
     "summary": "worker-1: hostname worker-1: a live peer presents it",
-    "node": {"roles": ["worker", "etcd"], "hostname": "worker-1", "origin": "clone", "reason": "a copy", "joined": False},
+    "node": {
+        "roles": ["worker", "etcd"],
+        "hostname": "worker-1",
+        "origin": "clone",
+        "reason": "a copy",
+        "joined": False,
+    },
     "identity": [
         {"artefact": "machine-id", "title": "machine ID", "verdict": "own", "value": "12345678", "detail": ""},
         {"artefact": "hostname", "title": "hostname", "verdict": "conflict", "value": "worker-1", "detail": "a peer"},
         {"artefact": "ipv6-address", "title": "IPv6 addresses", "verdict": "absent", "value": "-", "detail": ""},
-        {"artefact": "mac", "title": "MAC addresses", "verdict": "own", "value": "02:00:00:00:00:01, " * 4, "detail": ""},
+        {
+            "artefact": "mac",
+            "title": "MAC addresses",
+            "verdict": "own",
+            "value": "02:00:00:00:00:01, " * 4,
+            "detail": "",
+        },
     ],
     "changes": [{"artefact": "machine-id", "old": "87654321", "new": "12345678"}],
     "peers": {"links": ["eth0"], "count": 2, "contested": [{"peer": "0a1b2c3d", "kinds": ["hostname"]}], "rejected": 0},
@@ -39,7 +51,9 @@ DOCUMENT: dict[str, Any] = {
         ],
         "closed_by": [],
     },
-    "problems": [{"code": "conflict", "subject": "hostname", "title": "t", "detail": "a live peer", "remedy": "Do it."}],
+    "problems": [
+        {"code": "conflict", "subject": "hostname", "title": "t", "detail": "a live peer", "remedy": "Do it."}
+    ],
     "warnings": [{"code": "moved", "subject": "", "title": "t", "detail": "it moved", "remedy": "Nothing."}],
 }
 
@@ -127,9 +141,7 @@ def test_the_exit_code_is_the_state(
     assert capsys.readouterr().out.startswith(f"{state}: ")
 
 
-def test_json_is_the_document(
-    node: Node, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_is_the_document(node: Node, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     node.says("held")
     assert typed(monkeypatch, "status", "--json") == 1
     assert json.loads(capsys.readouterr().out) == DOCUMENT
@@ -148,9 +160,7 @@ def test_no_status_is_not_running(
     assert (told["schema"], told["state"]) == (1, "not-running")
 
 
-def test_disabled_says_by_what(
-    node: Node, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_disabled_says_by_what(node: Node, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     node.off.touch()
     assert typed(monkeypatch, "status") == 4
     assert str(node.off) in capsys.readouterr().out
@@ -218,9 +228,7 @@ def test_usage(
 
 
 @pytest.mark.parametrize("word", ["--help", "-h", "help"])
-def test_help_is_no_mistake(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str
-) -> None:
+def test_help_is_no_mistake(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str) -> None:
     assert typed(monkeypatch, word) == 0
     assert capsys.readouterr().out == cli.USAGE
 
@@ -260,7 +268,9 @@ def imported(node: Node, *words: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("words", [("status",), ("status", "--json"), ("--version",), ("explain", "ready")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("status",), ("status", "--json"), ("--version",), ("explain", "ready")], ids=" ".join
+)
 def test_what_is_typed_often_imports_little(node: Node, words: tuple[str, ...]) -> None:
     node.says("ready")
     modules = imported(node, *words)

@@ -105,9 +105,7 @@ def test_a_boot_without_a_stamp_is_looked_at(root: Path) -> None:
     assert not early.unchanged()
 
 
-def test_a_machine_without_a_stamp_keeps_what_it_has(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_machine_without_a_stamp_keeps_what_it_has(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "var/lib/nodeprep/stamp.json").unlink()
     before = everything(root)
     assert early.main() == 0
@@ -139,9 +137,7 @@ def test_what_was_renewed_early_stays_at_the_next_boot(root: Path) -> None:
     assert disk.pairs(root) == keys
 
 
-@pytest.mark.parametrize(
-    "there", [(HOME[0], ELSEWHERE[1]), (ELSEWHERE[0], HOME[1])], ids=["new-nic", "moved"]
-)
+@pytest.mark.parametrize("there", [(HOME[0], ELSEWHERE[1]), (ELSEWHERE[0], HOME[1])], ids=["new-nic", "moved"])
 def test_no_copy_no_renewal(root: Path, there: tuple[str, str]) -> None:
     move(root, to=there)
     before = everything(root)

@@ -41,9 +41,7 @@ def origin(
     on_hardware_change: str = "decide",
     joined: bool = False,
 ) -> Origin:
-    decision = decide(
-        stamp, signals, baked_offline=baked_offline, on_hardware_change=on_hardware_change, joined=joined
-    )
+    decision = decide(stamp, signals, baked_offline=baked_offline, on_hardware_change=on_hardware_change, joined=joined)
     assert decision.reason
     assert decision.joined == joined
     assert not decision.resumed

@@ -19,7 +19,18 @@ from nodeprep.model import (
     Verdict,
 )
 from nodeprep.plan import RUNNING_SYSTEM, plan, reboot, wanted
-from nodeprep.steps import Fresh, Plan, Reboot, RunProgram, SetAside, SetHostname, SetLinkMac, SetProfile, Situation, Step
+from nodeprep.steps import (
+    Fresh,
+    Plan,
+    Reboot,
+    RunProgram,
+    SetAside,
+    SetHostname,
+    SetLinkMac,
+    SetProfile,
+    Situation,
+    Step,
+)
 
 FRESH = Fresh("f" * 32, b"seed", "02:00:00:00:00:aa", "/staging", "10.77.0.100/24", "fd00::100/64")
 LINK = Link("eth0", 2, "52:54:00:00:00:01", "52:54:00:00:00:01", None, True, (LinkAddress("10.77.0.11", 24, "global"),))
@@ -138,9 +149,7 @@ def test_what_cannot_be_mended_makes_no_step() -> None:
 def test_mac_and_address_of_one_profile_change_in_one_activation() -> None:
     steps = planned(EVERYTHING[-2], EVERYTHING[-1]).steps
     assert [step.subjects for step in steps] == [("mac", "ipv4-address")]
-    assert steps[0].actions == (
-        SetProfile("u1", "eth0", mac="02:00:00:00:00:aa", ipv4_addresses=("10.77.0.100/24",)),
-    )
+    assert steps[0].actions == (SetProfile("u1", "eth0", mac="02:00:00:00:00:aa", ipv4_addresses=("10.77.0.100/24",)),)
     assert "mac" not in steps[0].after
 
 
@@ -184,18 +193,14 @@ def test_a_link_without_a_profile_gets_its_mac_directly() -> None:
 
 def test_a_pinned_mac_is_dropped_where_there_is_one_of_its_own_beneath() -> None:
     pinned = "52:54:00:00:00:99"
-    situation = replace(
-        SITUATION, links=(replace(LINK, mac=pinned),), profiles=(replace(PROFILE, pinned_mac=pinned),)
-    )
+    situation = replace(SITUATION, links=(replace(LINK, mac=pinned),), profiles=(replace(PROFILE, pinned_mac=pinned),))
     (step,) = planned(found("mac", Verdict.CONFLICT, pinned), situation=situation).steps
     assert step.actions == (SetProfile("u1", "eth0", mac=""),)
 
 
 def test_a_pinned_mac_is_replaced_where_the_one_beneath_is_doubled_too() -> None:
     pinned = "52:54:00:00:00:99"
-    situation = replace(
-        SITUATION, links=(replace(LINK, mac=pinned),), profiles=(replace(PROFILE, pinned_mac=pinned),)
-    )
+    situation = replace(SITUATION, links=(replace(LINK, mac=pinned),), profiles=(replace(PROFILE, pinned_mac=pinned),))
     (step,) = planned(found("mac", Verdict.CONFLICT, pinned, LINK.mac), situation=situation).steps
     assert step.actions == (SetProfile("u1", "eth0", mac="02:00:00:00:00:aa"),)
 
@@ -257,7 +262,9 @@ def test_the_early_run_waits_for_no_job() -> None:
 
 def test_nothing_is_restarted_for_what_was_only_found() -> None:
     situation = replace(SITUATION, active_units=frozenset({"NetworkManager.service", "ssh.service"}))
-    assert RUNNING_SYSTEM not in subjects(planned(*EVERYTHING, decision=Decision(Origin.MOVED, ""), situation=situation))
+    assert RUNNING_SYSTEM not in subjects(
+        planned(*EVERYTHING, decision=Decision(Origin.MOVED, ""), situation=situation)
+    )
 
 
 def test_to_boot_again_is_a_plan_of_one_step() -> None:

@@ -20,14 +20,12 @@ RENEWALS = st.builds(
     reason=st.text(),
     inherited=st.dictionaries(st.text(max_size=12), PRINTS, max_size=4),
     reboots=st.integers(0, 9),
-    boot_id=st.text("0123456789abcdef-", max_size=36),
 )
 EXAMPLE = Renewal(
     Origin.CLONE,
     "product UUID new, permanent MACs new: a copy on other hardware",
     {"machine-id": fingerprints("machine-id", ["m"]), "ssh-host-keys": fingerprints("ssh-host-keys", ["a", "b"])},
     1,
-    "3f1b8f4a-6c21-4f57-9f0e-5d0c7f6e2a34",
 )
 
 
@@ -84,7 +82,7 @@ def test_a_value_that_cannot_be(key: str, value: object) -> None:
         decode(json.dumps(document))
 
 
-@pytest.mark.parametrize("key", ["schema", "origin", "reason", "inherited", "reboots", "boot_id"])
+@pytest.mark.parametrize("key", ["schema", "origin", "reason", "inherited", "reboots"])
 def test_a_key_that_is_missing(key: str) -> None:
     document = json.loads(encode(EXAMPLE))
     del document[key]

@@ -84,7 +84,9 @@ def test_the_line_that_is_read_first(
 @pytest.mark.parametrize("artefact", catalogue(), ids=lambda artefact: artefact.name)
 @pytest.mark.parametrize("verdict", list(report.CODES))
 @pytest.mark.parametrize("failed", [None, "it broke"])
-def test_whatever_is_found_has_a_code_that_can_be_explained(artefact: Any, verdict: Verdict, failed: str | None) -> None:
+def test_whatever_is_found_has_a_code_that_can_be_explained(
+    artefact: Any, verdict: Verdict, failed: str | None
+) -> None:
     problem = problem_of(Finding(artefact.name, verdict, frozenset({"value"}), "why"), artefact.title, failed)
     assert problem.code in BY_CODE
     assert problem.subject == artefact.name

@@ -105,8 +105,6 @@ def test_a_contested_value_is_one_until_it_is_not_presented_any_more(machine: Lo
 
 
 def test_artefacts_may_come_from_a_generator(machine: LocalMachine) -> None:
-    _, findings, left = verify(
-        (one for one in [file("one", Claim.MAC)]), machine, {}, {Claim.MAC: frozenset({"a"})}
-    )
+    _, findings, left = verify((one for one in [file("one", Claim.MAC)]), machine, {}, {Claim.MAC: frozenset({"a"})})
     assert findings[0].verdict is Verdict.CONFLICT
     assert left == {Claim.MAC: frozenset({"a"})}

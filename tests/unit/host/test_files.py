@@ -49,7 +49,8 @@ def everything(root: Path) -> dict[str, str]:
     return {
         name: f"-> {os.readlink(path)}" if path.is_symlink() else "/" if path.is_dir() else path.read_text()
         for path in sorted(root.rglob("*"))
-        if not (name := str(path)[len(str(root)) :]).startswith("/var/lib/nodeprep") and name not in ("/var", "/var/lib")
+        if not (name := str(path)[len(str(root)) :]).startswith("/var/lib/nodeprep")
+        and name not in ("/var", "/var/lib")
     }
 
 
@@ -77,7 +78,7 @@ def test_what_is_not_there_is_none(root: Path, machine: Files) -> None:
 
 
 def test_what_is_there_and_cannot_be_read_is_an_error(machine: Files) -> None:
-    with pytest.raises(HostError, match="^/etc: "):
+    with pytest.raises(HostError, match=r"^/etc: "):
         machine.read_bytes("/etc")
 
 
@@ -269,7 +270,9 @@ NEW_KEYS = {
     "/etc/ssh": "/",
     "/etc/ssh/sshd_config": "the operator's",
     **{
-        f"/etc/ssh/ssh_host_{name}_key{half}": f"new {name}{half}" for name in ("rsa", "ed25519") for half in ("", ".pub")
+        f"/etc/ssh/ssh_host_{name}_key{half}": f"new {name}{half}"
+        for name in ("rsa", "ed25519")
+        for half in ("", ".pub")
     },
 }
 
@@ -293,7 +296,9 @@ def test_public_halves_come_last(root: Path, machine: Files, monkeypatch: pytest
     def noted(source: str, target: str) -> None:
         rename(source, target)
         names = {str(target): "put", str(source): "gone"}
-        order.extend(f"{what} {Path(path).name}" for path, what in names.items() if Path(path).parent == root / "etc/ssh")
+        order.extend(
+            f"{what} {Path(path).name}" for path, what in names.items() if Path(path).parent == root / "etc/ssh"
+        )
 
     monkeypatch.setattr(os, "rename", noted)
     machine.replace_files(KEYS, f"{STAGING}/etc/ssh")
@@ -362,54 +367,75 @@ def test_a_folder_is_set_aside_to_another_file_system(root: Path, machine: Files
     assert Path(f"{root}{ATTIC}/run-1/files/var/log/journal/old/system.journal").read_text() == "log"
 
 
+class Disk:
+    """What of the files has reached the disk, by inode; and, at each rename, whether the file that it moved had."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._synced: set[int] = set()
+        self.renamed: dict[str, bool] = {}
+        fsync, rename = os.fsync, os.rename
+
+        def noted(descriptor: int) -> None:
+            fsync(descriptor)
+            self._synced.add(os.fstat(descriptor).st_ino)
+
+        def checked(source: Any, target: Any) -> None:
+            rename(source, target)
+            self.renamed[str(target)] = self.has(Path(target))
+
+        monkeypatch.setattr(os, "fsync", noted)
+        monkeypatch.setattr(os, "rename", checked)
+
+    def has(self, path: Path) -> bool:
+        return path.stat().st_ino in self._synced
+
+    def lacks(self, folder: str) -> list[str]:
+        found = (path for path in Path(folder).rglob("*") if path.is_file() and not path.is_symlink())
+        return [path.name for path in found if path.name != "manifest.jsonl" and not self.has(path)]
+
+
 @pytest.mark.usefixtures("apart")
 def test_what_was_copied_is_on_the_disk_before_it_counts(
     root: Path, machine: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A rename can reach the disk before the content of what was renamed: an empty host key, or an empty attic.
     make_keys(root, machine)
-    synced: set[int] = set()
-    fsync, rename, unlink = os.fsync, os.rename, os.unlink
-    unsynced: list[str] = []
-
-    def noted(descriptor: int) -> None:
-        fsync(descriptor)
-        synced.add(os.fstat(descriptor).st_ino)
-
-    def checked(source: Any, target: Any) -> None:
-        if os.path.isfile(source) and not os.path.islink(source) and os.stat(source).st_ino not in synced:
-            made_by_us = "new" in Path(source).read_text() or ".partial" in str(source)
-            unsynced.extend([f"{source} -> {target}"] if made_by_us else [])
-        rename(source, target)
-
-    monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(os, "rename", checked)
+    disk = Disk(monkeypatch)
     machine.replace_files(KEYS, f"{STAGING}/etc/ssh")
-    assert callable(unlink)
-    assert not [step for step in unsynced if "/.nodeprep-" not in step.partition(" -> ")[2]], unsynced
+    for name in ("rsa_key", "rsa_key.pub", "ed25519_key", "ed25519_key.pub"):
+        assert disk.renamed[f"{root}/etc/ssh/ssh_host_{name}"], name
+    assert len(list(Path(f"{root}{ATTIC}").rglob("ssh_host_*"))) == 5
+    assert disk.lacks(f"{root}{ATTIC}") == []
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_folder_that_was_copied_is_on_the_disk_before_the_old_one_goes(
+    root: Path, machine: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(root, "/var/log/journal/old/system.journal", "log")
+    disk = Disk(monkeypatch)
+    machine.set_aside("/var/log/journal/old")
+    assert not (root / "var/log/journal/old").exists()
+    assert disk.lacks(f"{root}{ATTIC}") == []
 
 
 def test_the_former_file_is_on_the_disk_before_it_is_replaced(
     root: Path, machine: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(root, "/etc/hosts", "the operator's")
-    synced: set[int] = set()
-    fsync, rename = os.fsync, os.rename
+    disk = Disk(monkeypatch)
+    rename = os.rename
     at_replacement: list[bool] = []
 
-    def noted(descriptor: int) -> None:
-        fsync(descriptor)
-        synced.add(os.fstat(descriptor).st_ino)
-
-    def checked(source: Any, target: Any) -> None:
+    def looked(source: Any, target: Any) -> None:
         if str(target) == f"{root}/etc/hosts":
-            at_replacement.append(os.stat(f"{root}{ATTIC}/run-1/files/etc/hosts").st_ino in synced)
+            at_replacement.append(disk.has(Path(f"{root}{ATTIC}/run-1/files/etc/hosts")))
         rename(source, target)
 
-    monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(os, "rename", checked)
+    monkeypatch.setattr(os, "rename", looked)
     machine.write_file("/etc/hosts", b"new", 0o644)
     assert at_replacement == [True]
+    assert disk.renamed[f"{root}/etc/hosts"]
 
 
 # A full disk
@@ -428,7 +454,7 @@ def full_disk(bytes_left: int = 0) -> Iterator[None]:
 
 def test_a_full_disk_changes_nothing_when_a_file_is_new(root: Path, machine: Files) -> None:
     before = everything(root)
-    with full_disk(), pytest.raises(HostError, match="^/etc/machine-id: "):
+    with full_disk(), pytest.raises(HostError, match=r"^/etc/machine-id: "):
         machine.write_file("/etc/machine-id", b"new", 0o444)
     assert everything(root) == before
 
@@ -437,7 +463,7 @@ def test_a_full_disk_changes_nothing_when_a_file_is_new(root: Path, machine: Fil
 def test_a_full_disk_changes_nothing_when_a_file_is_replaced(root: Path, machine: Files, bytes_left: int) -> None:
     put(root, "/etc/hosts", "old\n" * 4)
     before = everything(root)
-    with full_disk(bytes_left), pytest.raises(HostError, match="^/etc/hosts: "):
+    with full_disk(bytes_left), pytest.raises(HostError, match=r"^/etc/hosts: "):
         machine.write_file("/etc/hosts", b"new\n" * 40, 0o644)
     assert everything(root) == before
 
@@ -446,7 +472,7 @@ def test_a_full_disk_changes_nothing_when_a_file_is_replaced(root: Path, machine
 def test_a_full_disk_loses_nothing_that_is_set_aside(root: Path, machine: Files) -> None:
     put(root, "/etc/a.lease", "lease")
     before = everything(root)
-    with full_disk(2), pytest.raises(HostError, match="^/etc/a.lease: "):
+    with full_disk(2), pytest.raises(HostError, match=r"^/etc/a\.lease: "):
         machine.set_aside("/etc/*.lease")
     assert everything(root) == before
 
@@ -489,6 +515,6 @@ def test_what_is_not_there_is_removed_already(root: Path, machine: Files) -> Non
 
 def test_a_folder_in_the_way_is_an_error_that_names_it(root: Path, machine: Files) -> None:
     (root / "etc/hosts").mkdir()
-    with pytest.raises(HostError, match="^/etc/hosts: "):
+    with pytest.raises(HostError, match=r"^/etc/hosts: "):
         machine.write_own("/etc/hosts", b"x", 0o644)
     assert everything(root) == {"/etc": "/", "/etc/hosts": "/"}

@@ -1,0 +1,37 @@
+"""Disputes: two machines said ready where they could not hear each other. Neither changes; both say so."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.conftest import MakeClone
+from tests.lab.expectations import ARTEFACTS, problem_codes, ready, status
+from tests.lab.golden import MAC
+from tests.lab.identity import identity
+from tests.lab.lan import Lan
+
+pytestmark = pytest.mark.usefixtures("golden")
+
+
+def test_twins_that_became_ready_apart_report_it_when_they_meet_and_change_nothing(
+    make_clone: MakeClone, lan: Lan
+) -> None:
+    twins = [make_clone(name, mac=MAC) for name in ("left", "right")]
+    for twin in twins:
+        twin.boot(wait=False)
+        lan.part(twin.name)
+    for twin in twins:
+        ready(twin)
+    before = [identity(twin) for twin in twins]
+    assert before[0]["machine-id"] == before[1]["machine-id"], "they were never together"
+    lan.part()
+    for twin in twins:
+        twin.wait_for(lambda twin=twin: status(twin)["state"] == "degraded", 60)
+    for twin, had in zip(twins, before, strict=True):
+        assert set(problem_codes(status(twin))) == {"dispute"}
+        assert twin.run("nodeprep", "status", check=False).returncode == 2
+        assert twin.exists("/run/nodeprep/ready"), "READY was said, and a kubelet may run"
+        has = identity(twin)
+        assert {name: has[name] for name in ARTEFACTS if name != "ipv6"} == {
+            name: had[name] for name in ARTEFACTS if name != "ipv6"
+        }
