@@ -31,36 +31,42 @@ nodeprep gives a cloned machine an identity of its own.
 
 
 def main() -> int:
-    """Run a verb and return the exit code."""
-    arguments = sys.argv[1:]
-    verb = arguments[0] if arguments else "--help"
+    """Run the verb that was typed and return the exit code."""
     try:
-        match verb:
-            case "status":
-                return status(arguments[1:])
-            case "plan":
-                return plan(arguments[1:])
-            case "explain":
-                return explain(arguments[1:])
-            case "adopt":
-                return adopt()
-            case "daemon":
-                from nodeprep import daemon  # noqa: PLC0415 (250 ms that no other verb pays)
-
-                return daemon.main()
-            case "--version":
-                from nodeprep import __version__  # noqa: PLC0415
-
-                print(__version__)
-                return 0
-            case "--help" | "-h" | "help":
-                print(USAGE, end="")
-                return 0 if arguments else EXIT_USAGE
-            case _:
-                return usage(f"there is no verb {verb!r}")
+        code = run_verb(sys.argv[1:])
+        sys.stdout.flush()  # here, where a reader that is gone is no fault, and not when the interpreter ends
+        return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `nodeprep status | head` is no fault
         return 0
+
+
+def run_verb(arguments: list[str]) -> int:
+    """Run a verb and return the exit code."""
+    verb = arguments[0] if arguments else "--help"
+    match verb:
+        case "status":
+            return status(arguments[1:])
+        case "plan":
+            return plan(arguments[1:])
+        case "explain":
+            return explain(arguments[1:])
+        case "adopt":
+            return adopt()
+        case "daemon":
+            from nodeprep import daemon  # noqa: PLC0415 (250 ms that no other verb pays)
+
+            return daemon.main()
+        case "--version":
+            from nodeprep import __version__  # noqa: PLC0415
+
+            print(__version__)
+            return 0
+        case "--help" | "-h" | "help":
+            print(USAGE, end="")
+            return 0 if arguments else EXIT_USAGE
+        case _:
+            return usage(f"there is no verb {verb!r}")
 
 
 def usage(problem: str) -> int:
@@ -82,6 +88,8 @@ def status(arguments: list[str]) -> int:
             try:
                 timeout_s = float(text)
             except ValueError:
+                timeout_s = float("nan")
+            if timeout_s != timeout_s:  # not a number
                 return usage(f"--timeout takes seconds, not {text!r}")
         else:
             return usage(f"status: there is no option {argument!r}")
@@ -162,7 +170,8 @@ def render(document: dict[str, Any], *, long: bool) -> str:
         for row in document[kind]:
             mark = "!" if kind == "problems" else "-"
             lines += [f"  {mark} {row['code']}: {row['detail']}", f"    {row['remedy']}"]
-    lines += ["", f"Identity ({node['origin']}: {node['reason']})"]
+    if document["identity"]:
+        lines += ["", f"Identity ({node['origin']}: {node['reason']})"]
     changed = {change["artefact"]: change["old"] for change in document["changes"]}
     for row in document["identity"]:
         if row["verdict"] == "absent" and not long:

@@ -25,7 +25,8 @@ else:
 FILE = "/etc/nodeprep/nodeprep.toml"
 DROP_INS = "/etc/nodeprep/nodeprep.toml.d/*.toml"
 ROLE_FOLDERS = ("/usr/share/nodeprep/roles.d", "/etc/nodeprep/roles.d")
-CREDENTIALS = "/run/credentials/@system"
+CREDENTIALS = ("/run/credentials/@system", "/run/nodeprep/credentials")
+"""Where systemd keeps them, and where nodeprep.service, from whose namespace that is hidden, has them bound to."""
 FLEET_KEY = "/etc/nodeprep/fleet.key"
 PLACEHOLDERS = ("role", "id", "mac", "serial", "index")
 
@@ -130,47 +131,28 @@ def load(machine: MachineView) -> Config:
 
 def credential(machine: MachineView, name: str) -> str | None:
     """Return a system credential such as nodeprep.role, or None where none was passed."""
-    text = machine.read_text(f"{CREDENTIALS}/{name}")
-    return text.strip() if text is not None else None
+    texts = (machine.read_text(f"{folder}/{name}") for folder in CREDENTIALS)
+    return next((text.strip() for text in texts if text is not None), None)
 
 
 def fleet_key(machine: MachineView) -> bytes:
     """Return the fleet key. Raises ConfigError where there is none."""
-    text = credential(machine, "nodeprep.fleet-key") or (machine.read_text(FLEET_KEY) or "").strip()
+    passed = credential(machine, "nodeprep.fleet-key")
+    text = passed or (machine.read_text(FLEET_KEY) or "").strip()
     if not re.fullmatch("(?:[0-9a-fA-F]{2}){16,64}", text):
         problem = "is not there" if not text else "is not 32 to 128 hex digits"
+        origin = "credential nodeprep.fleet-key" if passed else FLEET_KEY
         raise ConfigError(
-            FLEET_KEY, "fleet key", problem, "make one with `dpkg-reconfigure nodeprep`, or copy the fleet's"
+            origin, "fleet key", problem, "copy the fleet's, or make one with `dpkg-reconfigure nodeprep`"
         )
     return bytes.fromhex(text)
-
-
-def render_hostname(config: Config, values: Mapping[str, str]) -> str:
-    """Return the hostname that the template gives (RFC 1123, lower case, at most 63 characters).
-
-    values: placeholder → value; those that cannot be told on this machine are missing or empty. Raises ConfigError.
-    """
-    template = config.node.hostname
-    for placeholder in re.findall(r"{(\w*)}", template):
-        if not values.get(placeholder):
-            raise ConfigError(
-                FILE,
-                "node.hostname",
-                f"{{{placeholder}}} cannot be told on this machine",
-                "use another placeholder, or pass the credential nodeprep.hostname",
-            )
-    rendered = re.sub(r"{(\w*)}", lambda match: values[match.group(1)], template)
-    label = re.sub("[^a-z0-9.-]+", "-", rendered.lower())[:63].strip("-.")
-    if not label:
-        raise ConfigError(FILE, "node.hostname", f"gives {rendered!r}, which is no hostname", "use letters and digits")
-    return label
 
 
 def _parse(text: str, path: str) -> dict[str, Any]:
     try:
         document: dict[str, Any] = tomllib.loads(text)
         return document
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is one; so is a number too long to read
         raise ConfigError(
             path, "syntax", str(error), "correct the line; nothing of the file is used until then"
         ) from error
@@ -245,10 +227,12 @@ def _template(path: str, key: str, value: Any) -> str:
 def _with_credentials(config: Config, machine: MachineView, origins: dict[str, str]) -> Config:
     if role := credential(machine, "nodeprep.role"):
         roles = tuple(part for part in re.split(r"[\s,]+", role) if part)
+        if not roles:
+            raise ConfigError("credential nodeprep.role", "node.roles", "names no role", "pass one, as in worker")
         config = replace(config, node=replace(config.node, roles=roles))
         origins["node.roles"] = "credential nodeprep.role"
     if hostname := credential(machine, "nodeprep.hostname"):
-        origin = "credential nodeprep.hostname"
+        origins["node.hostname"] = origin = "credential nodeprep.hostname"
         config = replace(config, node=replace(config.node, hostname=_template(origin, "node.hostname", hostname)))
     if address := credential(machine, "nodeprep.address"):
         try:

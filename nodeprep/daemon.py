@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import signal
 import time
 
@@ -22,18 +21,17 @@ from nodeprep.host.local import LocalMachine
 from nodeprep.messages import BY_CODE
 from nodeprep.model import Claim, Decision, Opening, Origin, Values
 from nodeprep.observe import presented
-from nodeprep.peers.message import NONCE_BYTES, Standing
+from nodeprep.peers.message import Standing
 from nodeprep.peers.rules import Clear, Dispute, Kept, Lost, Resolved
 from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.settle import NETWORK_TIMEOUT_S, Settler
 from nodeprep.steps import ApplyOpenings, Outcome, Plan, Result, Step
-from nodeprep.wire import Event, Wire
+from nodeprep.wire import Event, Wire, nonce
 
 WATCHDOG_S = 15.0
 LOOK_AGAIN_S = 10.0
 RETRY_S = 5.0
-NONCE_FILE = "/run/nodeprep/nonce"
 
 
 class Daemon:
@@ -125,7 +123,7 @@ class Daemon:
             this.decision = Decision(Origin.SAME, "judged before in this boot", this.decision.joined)
         self._read_early_report(this)
         if self._settler is None:
-            self._wire = Wire(_nonce(self._files), key, self._on_event)
+            self._wire = Wire(nonce(self._files), key, self._on_event)
             self._settler = Settler(self._wire, self._tell)
         self._settler.live = live
         contest = await self._settler.settle(this, self._standing(this, was_ready), renew=not was_ready)
@@ -138,6 +136,8 @@ class Daemon:
         self._tell("making the openings")
         await self._open(this)
         problems, warnings = tell.weigh(this, contest, self._openings)
+        if holding := self._settler.holding:
+            problems.append(Problem("old-identity-held", "machine-id", ", ".join(holding)))
         for name in this.adopted():
             self._say("adopted", f"{name} was changed by an operator", subject=name)
         await self._conclude(problems, warnings)
@@ -285,15 +285,6 @@ class Daemon:
             early = json.loads(text)
             this.changes.update({row[0]: run.Change(*row) for row in early["changes"]})
             this.outcomes.update({row[0]: Outcome(row[0], Result(row[1]), row[2]) for row in early["outcomes"]})
-
-
-def _nonce(files: LocalMachine) -> bytes:
-    """Return the nonce of this boot; a daemon that starts again is the same peer to the others. Raises HostError."""
-    kept = files.read_bytes(NONCE_FILE)
-    if kept is None or len(kept) != NONCE_BYTES:
-        kept = secrets.token_bytes(NONCE_BYTES)
-        files.write_own(NONCE_FILE, kept, 0o600)
-    return kept
 
 
 def _signals(machine: LocalMachine) -> dict[str, Values]:

@@ -50,7 +50,11 @@ def plan(
             renewed.append(artefact)
             reason = f"{finding.verdict.value}: {finding.detail}"
             steps.append(Step((artefact.name,), actions, reason, after=artefact.after))
-    return Plan((*_stops(renewed, situation), *_merged(steps), *_restarts(renewed, situation)))
+    stops = _stops(renewed, situation)
+    if stops:  # what still runs would write back what is set aside
+        idle = {artefact.name for artefact in renewed if artefact.idle}
+        steps = [replace(s, after=(*s.after, RUNNING_SYSTEM)) if idle & set(s.subjects) else s for s in steps]
+    return Plan((*stops, *_merged(steps), *_restarts(renewed, situation)))
 
 
 def _merged(steps: list[Step]) -> list[Step]:

@@ -47,6 +47,8 @@ def candidates(pools: Sequence[Pool], old: str, excluded: frozenset[str], salt: 
     They start at a place of the pool that the salt chooses, so that twins do not all try the first one.
     """
     network = ip_interface(old).network
+    ends = network.version == 4 and network.prefixlen < 31
+    nobodys = (network.network_address, network.broadcast_address) if ends else ()
     usable = [pool for pool in pools if pool.first.version == network.version]
     size = sum(len(pool) for pool in usable)
     if not size:
@@ -60,7 +62,7 @@ def candidates(pools: Sequence[Pool], old: str, excluded: frozenset[str], salt: 
                 break
             place -= len(pool)
         address = ip_address(int(pool.first) + place)
-        if address in network and str(address) not in excluded:
+        if address in network and address not in nobodys and str(address) not in excluded:
             yield f"{address}/{network.prefixlen}"
             found += 1
             if found == CANDIDATES_MAX:

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import fields, is_dataclass
 
-from nodeprep import config, run
+from nodeprep import config, naming, run
 from nodeprep.errors import NodeprepError
 from nodeprep.host import platform
 from nodeprep.host.bus import Bus
@@ -81,7 +81,7 @@ def foresee(machine: LocalMachine) -> tuple[run.Run, Plan]:
     macs = sorted(link.original_mac or link.mac for link in machine.links())
     situation = Situation(
         machine_id=this.machine_id(),
-        hostname=run.hostname_for(machine, settings, run.PLACEHOLDER.machine_id, macs),
+        hostname=naming.hostname_for(machine, settings, run.PLACEHOLDER.machine_id, macs),
         links=machine.links(),
         profiles=machine.profiles(),
         address_on_conflict=settings.address.on_conflict,

@@ -5,6 +5,7 @@ A run that was cut off finds it at the next boot and goes on; what is not the te
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,22 +32,22 @@ class Renewal:
 
 def encode(renewal: Renewal) -> str:
     """Return the text of the file."""
-    return json.dumps(
-        {
-            "schema": SCHEMA,
-            "origin": renewal.origin.value,
-            "reason": renewal.reason,
-            "inherited": {name: sorted(values) for name, values in sorted(renewal.inherited.items())},
-            "reboots": renewal.reboots,
-        },
-        indent=1,
-    )
+    body = {
+        "schema": SCHEMA,
+        "origin": renewal.origin.value,
+        "reason": renewal.reason,
+        "inherited": {name: sorted(values) for name, values in sorted(renewal.inherited.items())},
+        "reboots": renewal.reboots,
+    }
+    return json.dumps(body | {"checksum": checksum(body)}, indent=1)
 
 
 def decode(text: str) -> Renewal:
     """Return the renewal of a file's text. Raises StampError where it is torn or of another schema."""
     try:
         document = json.loads(text)
+        if document.pop("checksum") != checksum(document):
+            raise StampError("the renewal's checksum does not match")
         if document["schema"] != SCHEMA:
             raise StampError(f"the renewal's schema is {document['schema']!r}, not {SCHEMA}")
         return Renewal(
@@ -55,5 +56,10 @@ def decode(text: str) -> Renewal:
             inherited={name: frozenset(values) for name, values in document["inherited"].items()},
             reboots=int(document["reboots"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise StampError(f"the renewal cannot be read: {error}") from error
+
+
+def checksum(body: Mapping[str, object]) -> str:
+    """Return the SHA-256 of the file's text but for the checksum itself."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -37,9 +37,8 @@ from nodeprep.stamp import Stamp, fingerprint, fingerprints
 from nodeprep.steps import Fresh, Outcome, Plan, Result, Situation
 from nodeprep.verify import verify
 
+DRIVEN = ("auto", "nftables")
 BAKED_OFFLINE = "/var/lib/nodeprep/baked-offline"
-HOSTNAME_ID_APPLICATION = uuid.UUID("5d0c7f6e-2a34-4f57-9f0e-3f1b8f4a6c21")
-"""The application of the app-specific machine ID in hostnames (sd_id128_get_machine_app_specific(3))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +117,9 @@ class Run:
                 # A link's own MAC is nobody's legacy; what a profile pins, or a live peer bears as well, is.
                 pinned = {profile.pinned_mac for profile in self.machine.profiles() if profile.pinned_mac}
                 inherited["mac"] = fingerprints("mac", pinned | self.contested.get(Claim.MAC, frozenset()))
-            elif isinstance(reading, frozenset):
-                inherited[artefact.name] = fingerprints(artefact.name, reading)
+            else:  # what is lacking now is nobody's legacy, and neither is what will be made in its place
+                values = reading if isinstance(reading, frozenset) else ()
+                inherited[artefact.name] = fingerprints(artefact.name, values)
         if self.renewal is None or inherited != before:
             self.machine.require_space()
             reboots = self.renewal.reboots if self.renewal else 0
@@ -143,8 +143,8 @@ class Run:
 
     def carry_out(self, steps: Plan) -> None:
         """Apply a plan and remember what became of it."""
-        for outcome in apply.apply(steps, self.machine):
-            self.outcomes[outcome.subject] = outcome
+        for outcome in sorted(apply.apply(steps, self.machine), key=lambda o: o.result is not Result.DONE):
+            self.outcomes[outcome.subject] = outcome  # a failure is not covered by a later success of the same plan
 
     def finish(self) -> bool:
         """Write the stamp if anything in it changed, end the renewal, and return whether anything was written.
@@ -244,42 +244,25 @@ def read_renewal(machine: LocalMachine) -> Renewal | None:
         return None
 
 
-def hostname_for(machine: LocalMachine, settings: Config, machine_id: str, macs: Sequence[str]) -> str:
-    """Return the hostname that the template gives this machine. Raises ConfigError."""
-    short = app_specific(machine_id)[:6] if machine_id else ""
-    values = {
-        "role": settings.node.roles[0],
-        "id": short,
-        "mac": macs[0].replace(":", "")[-6:] if macs else "",
-        "serial": platform.dmi("product_serial").split(" ")[-1][-12:],
-        "index": config.credential(machine, "nodeprep.index") or "",
-    }
-    return config.render_hostname(settings, values)
-
-
 def openings_of(machine: LocalMachine, settings: Config) -> tuple[Opening, ...]:
     """Return what the node's roles need open.
 
-    Raises ConfigError for a role that is not there or not usable, and for a firewall that is not driven.
+    Raises ConfigError for a role that is not there or not usable, and for what this release does not do.
     """
-    if settings.firewall.backend not in ("auto", "nftables"):
-        remedy = 'use "nftables" or "auto", or set firewall.mode to "off"'
-        problem = f"{settings.firewall.backend!r} is not driven by this release"
-        raise ConfigError(settings.origin("firewall.backend"), "firewall.backend", problem, remedy)
+    firewall = settings.firewall
+    unmet = {
+        "firewall.backend": firewall.backend if firewall.backend not in DRIVEN and firewall.mode != "off" else None,
+        "identity.joined_clone": settings.identity.joined_clone if settings.identity.joined_clone != "hold" else None,
+        "peers.unicast": settings.peers.unicast,
+    }
+    for key, value in unmet.items():
+        if value:
+            problem = f"{value!r} is not in this release"
+            raise ConfigError(settings.origin(key), key, problem, "leave the key at its default")
     files = config.role_files(machine)
     known = {name: roles.parse(name, config.role_table(machine, path), path) for name, path in files.items()}
     chosen = roles.select(settings.node.roles, known, settings.origin("node.roles"))
     return roles.openings(chosen, settings.cluster.nodes, settings.cluster.clients)
-
-
-def app_specific(machine_id: str) -> str:
-    """Return the app-specific machine ID for hostnames, computed from the text: libsystemd caches the old one."""
-    import hmac  # noqa: PLC0415 (only a renewal needs it)
-
-    raw = bytearray(hmac.digest(bytes.fromhex(machine_id), HOSTNAME_ID_APPLICATION.bytes, "sha256")[:16])
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    return raw.hex()
 
 
 def wanting(findings: Sequence[Finding]) -> bool:

@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from nodeprep import run
+from nodeprep import naming, run
 from nodeprep.address import secure_address
 from nodeprep.errors import HostError
 from nodeprep.host import witness
 from nodeprep.host.frames import arp_holder
 from nodeprep.host.live import Live
+from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim, Stage, Values
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
@@ -26,7 +27,8 @@ from nodeprep.wire import Contest, Wire
 
 NETWORK_TIMEOUT_S = 20.0
 ROUNDS_MAX = 4
-"""Renewals in one boot, at most."""
+"""Renewals in one boot, at most, however often the daemon starts."""
+ROUNDS_FILE = "/run/nodeprep/renewals"
 
 
 @dataclass(slots=True)
@@ -36,7 +38,8 @@ class Settler:
     wire: Wire
     tell: Callable[[str], None]
     live: Live | None = None
-    rounds: int = 0
+    holding: tuple[str, ...] = ()
+    """What still held the old machine ID after the one reboot."""
     former_id: str | None = None
     """The machine ID that the running system started with, if it was renewed since."""
 
@@ -47,8 +50,8 @@ class Settler:
         """
         await asyncio.to_thread(this.look)
         while True:
-            if renew and self.rounds < ROUNDS_MAX and await self._renew(this):
-                self.rounds += 1
+            if renew and rounds(this.machine) < ROUNDS_MAX and await self._renew(this):
+                this.machine.write_own(ROUNDS_FILE, str(rounds(this.machine) + 1).encode(), 0o644)
             if renew and (reason := await self._must_reboot(this)):
                 return reason
             self.wire.listen(link.name for link in this.machine.links() if link.carrier)
@@ -65,7 +68,7 @@ class Settler:
             if not contested:
                 return contest
             self.tell(f"contested: {', '.join(f'{claim.value} ({len(held)})' for claim, held in contested.items())}")
-            if not renew or self.rounds >= ROUNDS_MAX or not await self._would_renew(this):
+            if not renew or rounds(this.machine) >= ROUNDS_MAX or not await self._would_renew(this):
                 return replace(contest, clear=False)
 
     async def _would_renew(self, this: Run) -> bool:
@@ -78,7 +81,7 @@ class Settler:
         macs = sorted(link.original_mac or link.mac for link in machine.links())
         return Situation(
             machine_id=this.machine_id(),
-            hostname=run.hostname_for(machine, this.config, this.machine_id(), macs),
+            hostname=naming.hostname_for(machine, this.config, this.machine_id(), macs),
             links=machine.links(),
             profiles=machine.profiles(),
             address_on_conflict=this.config.address.on_conflict,
@@ -131,6 +134,7 @@ class Settler:
             holding = [f"{name} gives it" for name, value in given.items() if value == self.former_id]
             holding += await asyncio.to_thread(witness.holders, self.former_id)
         if not holding or renewal.reboots:
+            self.holding = tuple(holding)
             return None
         this.keep_renewal(replace(renewal, reboots=renewal.reboots + 1))
         return f"the old machine ID is still held: {', '.join(holding)}"
@@ -138,6 +142,11 @@ class Settler:
     async def reboot(self, this: Run, reason: str) -> None:
         """Boot again. Raises HostError where systemd refuses."""
         await asyncio.to_thread(this.carry_out, reboot(reason))
+
+
+def rounds(machine: LocalMachine) -> int:
+    """Return how often this boot has renewed anything."""
+    return int(machine.read_text(ROUNDS_FILE) or 0)
 
 
 async def _foreign_holders(this: Run) -> dict[Claim, Values]:

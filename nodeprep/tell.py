@@ -14,6 +14,9 @@ from nodeprep.run import Run
 from nodeprep.steps import Result
 from nodeprep.wire import Contest, Wire
 
+NOT_POOLED = (("ipv4-address", "conflict"), ("ipv6-address", "conflict"))
+"""What is left of these where the pool should have helped."""
+
 
 def weigh(this: Run, contest: Contest, openings: report.Document) -> tuple[list[Problem], list[Problem]]:
     """Return what keeps the node from being ready, and what an operator should know besides."""
@@ -24,8 +27,12 @@ def weigh(this: Run, contest: Contest, openings: report.Document) -> tuple[list[
     warnings = [report.problem_of(f, titles[f.subject], None) for f in weight.warnings]
     if not contest.clear and not problems:
         problems.append(Problem("conflict", "", "a live peer contests this node's identity"))
-    if this.decision.joined and (this.decision.origin.renews or problems):
+    if this.decision.joined and this.decision.origin.renews:
         problems.insert(0, Problem("joined-clone", "", this.decision.reason))
+    elif this.decision.joined and this.contested:
+        problems.insert(0, Problem("joined-clone", "", "a live peer presents the identity of this joined machine"))
+    if this.config.address.on_conflict == "pool":
+        problems = [p._replace(code="no-pool-address") if (p.subject, p.code) in NOT_POOLED else p for p in problems]
     if "openings" in failed:
         problems.append(Problem("openings", "openings", failed["openings"]))
     warnings += [Problem("openings", "openings", f"may be closed by {name}") for name in openings["closed_by"]]

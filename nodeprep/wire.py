@@ -6,17 +6,20 @@ The census decides, the sockets carry; this file keeps its clock and turns its e
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nodeprep.errors import HostError
 from nodeprep.host.frames import LinkSocket
+from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim, Values
 from nodeprep.peers import message as codec
 from nodeprep.peers.census import Census
 from nodeprep.peers.rules import Clear, Dispute, Effect, Kept, Lost, Rejected, Resolved, Send
 
 PROBE_TIMEOUT_S = 5.0
+NONCE_FILE = "/run/nodeprep/nonce"
 GATHER_S = 0.2
 """After the first loss, how long further ones of the same peer are waited for."""
 FRAMES_PER_WAKE = 64
@@ -165,6 +168,15 @@ class Wire:
                 _add(contest.kept, self.values(claims))
             case Resolved():
                 pass
+
+
+def nonce(files: LocalMachine) -> bytes:
+    """Return the nonce of this boot; a daemon that starts again is the same peer to the others. Raises HostError."""
+    kept = files.read_bytes(NONCE_FILE)
+    if kept is None or len(kept) != codec.NONCE_BYTES:
+        kept = secrets.token_bytes(codec.NONCE_BYTES)
+        files.write_own(NONCE_FILE, kept, 0o600)
+    return kept
 
 
 def _add(into: dict[Claim, Values], more: Mapping[Claim, Values]) -> None:

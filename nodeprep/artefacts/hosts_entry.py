@@ -16,9 +16,18 @@ def observe(machine: MachineView) -> Reading:
 
 
 def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
-    """Name the machine as it is called now."""
-    new = f"127.0.1.1\t{situation.hostname}\n"
-    return tuple(ReplaceText(PATH, line, new) for line in sorted(finding.values) if situation.hostname and line != new)
+    """Put the name of now where the first name of the line stands, with its domain; aliases stay."""
+    renamed = {line: rename(line, situation.hostname) for line in sorted(finding.values) if situation.hostname}
+    return tuple(ReplaceText(PATH, line, new) for line, new in renamed.items() if line != new)
+
+
+def rename(line: str, hostname: str) -> str:
+    """Return a line of hosts(5) in which hostname stands for the first name, in its short and its full form."""
+    address, *names = line.split()
+    old = names[0].partition(".")[0] if names else ""
+    short = hostname.partition(".")[0]
+    forms = {old: hostname} | {name: short + name[len(old) :] for name in names if name.startswith(f"{old}.")}
+    return f"{address}\t{' '.join(forms.get(name, name) for name in names or [old])}\n"
 
 
 ARTEFACT = Artefact(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Artefact, Claim, Finding, Kind, Profile, Reading, Stage, Values
+from nodeprep.model import Artefact, Claim, Finding, Kind, Profile, Stage, Values
 from nodeprep.steps import Action, Fresh, SetProfile, Situation
 
 
@@ -12,7 +12,7 @@ def bare(addresses: tuple[str, ...]) -> Values:
     return frozenset(address.partition("/")[0] for address in addresses)
 
 
-def observe(machine: MachineView) -> Reading:
+def static(machine: MachineView) -> Values:
     """Return the static addresses of the profiles in use."""
     links = {link.name for link in machine.links()}
     return bare(tuple(a for profile in machine.profiles() if profile.link in links for a in profile.ipv4_addresses))
@@ -20,7 +20,7 @@ def observe(machine: MachineView) -> Reading:
 
 def present(machine: MachineView) -> Values:
     """Return every address that this machine answers for, or would if nobody were in its way."""
-    return observe(machine) | frozenset(a.address for link in machine.links() for a in link.addresses if a.version == 4)
+    return static(machine) | frozenset(a.address for link in machine.links() for a in link.addresses if a.version == 4)
 
 
 def holder(situation: Situation, values: Values) -> Profile | None:
@@ -50,7 +50,7 @@ ARTEFACT = Artefact(
     kind=Kind.A,
     stage=Stage.MAIN,
     after=("mac",),
-    observe=observe,
+    observe=static,
     plan=plan,
     claim=Claim.IPV4,
     present=present,

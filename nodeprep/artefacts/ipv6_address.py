@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from nodeprep.artefacts.ipv4_address import bare
 from nodeprep.machine import MachineView
-from nodeprep.model import Artefact, Claim, Finding, Kind, Reading, Stage, Values
+from nodeprep.model import Artefact, Claim, Finding, Kind, Stage, Values
 from nodeprep.steps import Action, Fresh, SetProfile, Situation
 
 
-def observe(machine: MachineView) -> Reading:
+def static(machine: MachineView) -> Values:
     """Return the static addresses of the profiles in use."""
     links = {link.name for link in machine.links()}
     return bare(tuple(a for profile in machine.profiles() if profile.link in links for a in profile.ipv6_addresses))
@@ -19,7 +19,7 @@ def present(machine: MachineView) -> Values:
 
     The kernel takes away a static address that its own detection found on somebody else.
     """
-    return observe(machine) | frozenset(
+    return static(machine) | frozenset(
         a.address for link in machine.links() for a in link.addresses if a.version == 6 and not a.dad_failed
     )
 
@@ -49,7 +49,7 @@ ARTEFACT = Artefact(
     kind=Kind.A,
     stage=Stage.MAIN,
     after=("mac",),
-    observe=observe,
+    observe=static,
     plan=plan,
     claim=Claim.IPV6,
     present=present,

@@ -23,7 +23,7 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
     return tuple(
         RenameFolder(f"{FOLDER}/{name}", f"{FOLDER}/{situation.machine_id}")
         for name in sorted(finding.values)
-        if name != situation.machine_id
+        if situation.machine_id not in ("", name)
     )
 
 

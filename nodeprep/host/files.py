@@ -69,7 +69,7 @@ class Files:
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """Return the paths that match, sorted."""
-        return tuple(sorted(path[len(self._root) :] for path in glob.glob(self.real(pattern))))
+        return tuple(sorted(path[len(self._root) :] for path in glob.glob(glob.escape(self._root) + pattern)))
 
     # Touching
 
@@ -118,7 +118,7 @@ class Files:
     def replace_files(self, pattern: str, staging: str) -> None:
         """Put a staging folder's files where the pattern matches; public halves last, since they are what is observed.
 
-        Old files without a successor go to the attic after all new ones are in place. Raises HostError.
+        Old files without a successor go to the attic before the public halves are in place. Raises HostError.
         """
         folder = os.path.dirname(pattern)
         with _named(folder):
@@ -130,6 +130,9 @@ class Files:
                 self._keep(f"{folder}/{name}")
                 _sync_file(self.real(f"{staging}/{name}"))
             for name in fresh:
+                if name.endswith(".pub"):
+                    while stale:
+                        self.set_aside(glob.escape(stale.pop(0)))
                 temporary = _temporary(self.real(f"{folder}/{name}"))
                 _move(self.real(f"{staging}/{name}"), temporary)
                 os.rename(temporary, self.real(f"{folder}/{name}"))
@@ -199,7 +202,11 @@ class Files:
         """Copy what lies at path into the attic, if anything does."""
         with _named(path):
             if self.exists(path):
-                shutil.copy2(self.real(path), self._attic_path(path), follow_symlinks=False)
+                kept = self._attic_path(path)
+                shutil.copy2(self.real(path), kept, follow_symlinks=False)
+                if not os.path.islink(kept):
+                    _sync_file(kept)
+                _sync_folder(os.path.dirname(kept))
                 self._note(path, "replaced")
 
     def _note(self, path: str, what: str) -> None:
@@ -222,12 +229,19 @@ def _move(source: str, target: str) -> None:
             partial = _temporary(target)
             shutil.rmtree(partial, ignore_errors=True)
             shutil.copytree(source, partial, symlinks=True)
+            for folder, _, names in os.walk(partial):
+                for name in names:
+                    if not os.path.islink(f"{folder}/{name}"):
+                        _sync_file(f"{folder}/{name}")
+                _sync_folder(folder)
             os.rename(partial, target)
+            _sync_folder(os.path.dirname(target))
             shutil.rmtree(source)
         else:
             shutil.copy2(source, target, follow_symlinks=False)
             if not os.path.islink(target):
                 _sync_file(target)
+            _sync_folder(os.path.dirname(target))
             os.unlink(source)
 
 

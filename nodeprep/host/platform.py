@@ -19,6 +19,8 @@ FILLER_UUIDS = frozenset(
     }
 )
 
+FILLER_DIGITS = frozenset(uuid.replace("-", "") for uuid in FILLER_UUIDS)
+
 Signals = dict[str, frozenset[str]]
 
 
@@ -54,12 +56,13 @@ def dmi(name: str) -> str:
 def canonical_uuid(text: str) -> str:
     """Return one form for both byte orders of a product UUID (SMBIOS 2.6 swapped the first three fields), or ""."""
     digits = text.lower().replace("-", "")
-    if len(digits) != 32 or text.lower() in FILLER_UUIDS:
+    if len(digits) != 32:
         return ""
     swapped = "".join(
         (digits[6:8], digits[4:6], digits[2:4], digits[0:2], digits[10:12], digits[8:10], digits[14:16], digits[12:14])
     )
-    return min(digits, swapped + digits[16:])
+    swapped += digits[16:]
+    return "" if {digits, swapped} & FILLER_DIGITS else min(digits, swapped)
 
 
 def permanent_macs() -> dict[str, str]:

@@ -42,7 +42,9 @@ asyncio.run(main())
 def with_ipv6(root: Path) -> None:
     """Furnish the worst common case with a static IPv6 address, and a pool of both families."""
     worst_case(root)
-    both = CONFIGURATION.replace('"]', '", "fd77::100-fd77::1ff"]').replace('"worker", "fd77::100-fd77::1ff"', '"worker"')
+    both = CONFIGURATION.replace('"]', '", "fd77::100-fd77::1ff"]').replace(
+        '"worker", "fd77::100-fd77::1ff"', '"worker"'
+    )
     (root / "etc/nodeprep/nodeprep.toml").write_text(both)
     (root / PROFILE_PATH.lstrip("/")).write_text(
         PROFILE.replace("[ipv6]\nmethod=auto", f"[ipv6]\nmethod=manual\naddress1={IPV6}")
@@ -61,9 +63,7 @@ def addresses(clone: Clone, family: int) -> list[str]:
     return [entry["local"] for entry in listing[0]["addr_info"] if entry["scope"] == "global"]
 
 
-def test_twins_with_static_addresses_of_both_families_get_one_of_each(
-    template: Golden, make_clone: MakeClone
-) -> None:
+def test_twins_with_static_addresses_of_both_families_get_one_of_each(template: Golden, make_clone: MakeClone) -> None:
     twins = [make_clone(f"twin-{number}", mac=MAC, layers=template.layers) for number in range(2)]
     for twin in twins:
         twin.boot(wait=False)
@@ -81,7 +81,9 @@ def test_a_full_pool_holds_the_node_and_says_so(template: Golden, make_clone: Ma
     keeper, twin = (make_clone(name, mac=MAC, layers=template.layers) for name in ("keeper", "twin"))
     keeper.boot()
     ready(keeper)
-    twin.write("/etc/nodeprep/nodeprep.toml", CONFIGURATION.replace("10.77.0.100-10.77.0.199", "10.77.0.240-10.77.0.241"))
+    twin.write(
+        "/etc/nodeprep/nodeprep.toml", CONFIGURATION.replace("10.77.0.100-10.77.0.199", "10.77.0.240-10.77.0.241")
+    )
     lan.client("10.77.0.240/24", "first")
     lan.client("10.77.0.241/24", "second")
     twin.boot(wait=False)

@@ -21,7 +21,7 @@ KEYS = {
     "mac": {"on_conflict"},
     "peers": {"links", "unicast"},
     "firewall": {"mode", "backend"},
-    "cluster": {"nodes"},
+    "cluster": {"nodes", "clients"},
 }
 
 

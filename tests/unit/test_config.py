@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodeprep import config
-from nodeprep.config import CHOICES, DROP_INS, FILE, PLACEHOLDERS, Config, load, render_hostname
+from nodeprep.config import CHOICES, DROP_INS, FILE, PLACEHOLDERS, Config, load
 from nodeprep.errors import ConfigError
 from nodeprep.host.local import LocalMachine
+from nodeprep.naming import render_hostname
 from nodeprep.pool import parse_pool
 from tests.fakes.disk import put
 

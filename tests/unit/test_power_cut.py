@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import apply, config, early, renewal, run, stamp, steps
+from nodeprep import apply, config, early, naming, renewal, run, stamp, steps
 from nodeprep.host import local, platform, programs
 from nodeprep.judge import readiness
 from nodeprep.model import Link, Profile, Stage
@@ -70,7 +70,7 @@ class Computer:
             for stage in Stage:
                 situation = Situation(
                     machine_id=this.machine_id(),
-                    hostname=run.hostname_for(machine, this.config, this.machine_id(), [self.mac]),
+                    hostname=naming.hostname_for(machine, this.config, this.machine_id(), [self.mac]),
                     links=this.machine.links(),
                     profiles=this.machine.profiles(),
                 )

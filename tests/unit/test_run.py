@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import config, renewal, run, stamp
+from nodeprep import config, naming, renewal, run, stamp
 from nodeprep.config import Config
 from nodeprep.errors import ConfigError
 from nodeprep.host.local import LocalMachine
@@ -235,15 +235,15 @@ def test_what_is_drawn_is_what_the_plan_promises(root: Path) -> None:
 
 
 def test_the_hostnames_id_follows_the_machine_id_and_does_not_give_it_away() -> None:
-    one, other = run.app_specific("0" * 31 + "1"), run.app_specific("0" * 31 + "2")
+    one, other = naming.app_specific("0" * 31 + "1"), naming.app_specific("0" * 31 + "2")
     assert one != other
-    assert one == run.app_specific("0" * 31 + "1")
+    assert one == naming.app_specific("0" * 31 + "1")
     assert re.fullmatch("[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}", one)
 
 
 def test_a_clone_without_a_machine_id_has_no_id_for_its_name(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"\{id\} cannot be told"):
-        run.hostname_for(LocalMachine("test", str(root)), Config(), "", [])
+        naming.hostname_for(LocalMachine("test", str(root)), Config(), "", [])
 
 
 @pytest.mark.parametrize(("mode", "is_refused"), [("open", True), ("enforce", True), ("off", False)])
