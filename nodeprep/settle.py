@@ -49,31 +49,36 @@ class Settler:
         A bounded number of renewals; none at all where renew is false. Raises NodeprepError.
         """
         await asyncio.to_thread(this.look)
+        tried = False
         while True:
-            if renew and rounds(this.machine) < ROUNDS_MAX and await self._renew(this):
+            done = renew and rounds(this.machine) < ROUNDS_MAX and await self._renew(this)
+            if done:
                 this.machine.write_own(ROUNDS_FILE, str(rounds(this.machine) + 1).encode(), 0o644)
             if renew and (reason := await self._must_reboot(this)):
                 return reason
-            self.wire.listen(link.name for link in this.machine.links() if link.carrier)
-            self.tell("probing the peers")
-            claims = presented(this.artefacts, this.machine, this.observation)
-            contest, foreign = await asyncio.gather(self.wire.probe(claims, standing), _foreign_holders(this))
-            contested = {**contest.lost, **contest.disputed}
-            if not contested and not contest.kept:
-                contested = foreign  # beside a peer that yields, it would be the peer that answers
-            this.contested = contested
-            if Claim.MACHINE_ID in contested and renew and not this.decision.joined:
+            contest = await self._probe(this, standing)
+            if not this.contested:
+                return contest
+            if not renew or (tried and not done):
+                return replace(contest, clear=False)
+            if Claim.MACHINE_ID in this.contested and not this.decision.joined:
                 this.call_it_a_twin("a live peer presents this machine's ID")
             await asyncio.to_thread(this.look)
-            if not contested:
-                return contest
-            self.tell(f"contested: {', '.join(f'{claim.value} ({len(held)})' for claim, held in contested.items())}")
-            if not renew or rounds(this.machine) >= ROUNDS_MAX or not await self._would_renew(this):
-                return replace(contest, clear=False)
+            tried = True
 
-    async def _would_renew(self, this: Run) -> bool:
-        situation = await self._situation(this)
-        return any(this.propose(run.PLACEHOLDER, situation, stage) for stage in Stage)
+    async def _probe(self, this: Run, standing: Standing) -> Contest:
+        """Probe what this machine presents; what is contested is in `this` afterwards."""
+        self.wire.listen(link.name for link in this.machine.links() if link.carrier)
+        self.tell("probing the peers")
+        claims = presented(this.artefacts, this.machine, this.observation)
+        contest, foreign = await asyncio.gather(self.wire.probe(claims, standing), _foreign_holders(this))
+        this.contested = {**contest.lost, **contest.disputed}
+        if not this.contested and not contest.kept:
+            this.contested = foreign  # beside a peer that yields, it would be the peer that answers
+        if this.contested:
+            self.tell(f"contested: {', '.join(claim.value for claim in this.contested)}")
+        await asyncio.to_thread(this.look)
+        return contest
 
     async def _situation(self, this: Run) -> Situation:
         """Return what planning may know. Raises ConfigError where the hostname's template cannot be filled in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_twins_with_static_addresses_of_both_families_get_one_of_each(template: 
         ready(twin)
     assert_pairwise_different(twins)
     for twin in twins:
-        twin.wait_for(lambda twin=twin: len(addresses(twin, 6)) == 1, 10)
+        twin.wait_for(partial(addresses, twin, 6), 10)
     for family in (4, 6):
         assert len({address for twin in twins for address in addresses(twin, family)}) == 2
     assert all(address.startswith("fd77::") for twin in twins for address in addresses(twin, 6))
@@ -104,7 +105,9 @@ def test_a_profile_is_put_back_when_the_link_does_not_carry(
     machine.write("/root/change.py", CHANGE)
     machine.run("systemd-run", "-q", "--unit=change", "/usr/bin/python3", "/root/change.py", UUID, mac)
     if mac.startswith("02"):
-        machine.wait_for(lambda: machine.read("/sys/class/net/eth0/address").strip() == mac, 10, 0.01)
+        machine.wait_for(
+            lambda: lan.run("machine", "cat", "/sys/class/net/eth0/address").stdout.strip() == mac, 10, 0.01
+        )
         lan.carrier("machine", present=False)
 
     def said() -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
+from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
 from tests.lab.expectations import ARTEFACTS, problem_codes, ready, status
 from tests.lab.golden import MAC
@@ -11,6 +14,11 @@ from tests.lab.identity import identity
 from tests.lab.lan import Lan
 
 pytestmark = pytest.mark.usefixtures("golden")
+
+
+def degraded(clone: Clone) -> bool:
+    """Whether the node is ready and something is amiss."""
+    return str(status(clone)["state"]) == "degraded"
 
 
 def test_twins_that_became_ready_apart_report_it_when_they_meet_and_change_nothing(
@@ -26,7 +34,7 @@ def test_twins_that_became_ready_apart_report_it_when_they_meet_and_change_nothi
     assert before[0]["machine-id"] == before[1]["machine-id"], "they were never together"
     lan.part()
     for twin in twins:
-        twin.wait_for(lambda twin=twin: status(twin)["state"] == "degraded", 60)
+        twin.wait_for(partial(degraded, twin), 60)
     for twin, had in zip(twins, before, strict=True):
         assert set(problem_codes(status(twin))) == {"dispute"}
         assert twin.run("nodeprep", "status", check=False).returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,18 @@ def kubelet(clone: Clone) -> str:
     return clone.run("systemctl", "is-active", "kubelet.service", check=False).stdout.strip()
 
 
+def is_active(clone: Clone) -> bool:
+    """Whether the kubelet runs."""
+    return kubelet(clone) == "active"
+
+
 def test_a_twins_kubelet_starts_after_ready_under_the_new_name(template: Golden, make_clone: MakeClone) -> None:
     twins = [make_clone(f"twin-{number}", mac=MAC, layers=template.layers) for number in range(2)]
     for twin in twins:
         twin.boot(wait=False)
     for twin in twins:
         document = ready(twin)
-        twin.wait_for(lambda twin=twin: kubelet(twin) == "active", 20)
+        twin.wait_for(partial(is_active, twin), 20)
         said = twin.run("journalctl", "-b", "-o", "cat", "-u", "kubelet.service").stdout
         assert f"kubelet of {document['node']['hostname']} starts; ready: /run/nodeprep/ready" in said
         assert said.count("starts;") == 1, "it was started once, and never before"
@@ -78,7 +84,7 @@ def test_a_kubelet_is_held_while_a_conflict_stands_and_started_when_it_ends(
 
     keeper.power_cut()
     ready(other, 60)
-    other.wait_for(lambda: kubelet(other) == "active", 20)
+    other.wait_for(partial(is_active, other), 20)
     assert status(other)["problems"] == []
 
 
@@ -89,7 +95,7 @@ def test_a_machine_that_nodeprep_is_switched_off_on_starts_its_kubelet(template:
     by_argument.boot(wait=False, kernel_arguments=("nodeprep=off",))
     for machine in (by_file, by_argument):
         assert machine.wait_booted() == "running"
-        machine.wait_for(lambda machine=machine: kubelet(machine) == "active", 20)
+        machine.wait_for(partial(is_active, machine), 20)
         assert machine.run("systemctl", "is-active", "nodeprep.service", check=False).stdout.strip() == "inactive"
         assert not machine.exists("/run/nodeprep/status.json")
     assert by_file.run("nodeprep", "status", check=False).returncode == 4
@@ -101,7 +107,7 @@ def test_a_restart_of_the_daemon_neither_stops_a_kubelet_nor_unsays_ready(
     machine = make_clone("restarted", mac=MAC, layers=template.layers)
     machine.boot()
     ready(machine)
-    machine.wait_for(lambda: kubelet(machine) == "active", 20)
+    machine.wait_for(partial(is_active, machine), 20)
     before = machine.run("systemctl", "show", "-P", "MainPID", "kubelet.service").stdout
     machine.run("systemctl", "restart", "nodeprep.service")
     assert machine.exists("/run/nodeprep/ready")

@@ -120,13 +120,23 @@ def test_status_is_for_everybody_and_says_nothing_confidential(make_clone: MakeC
     assert twin.run("systemctl", "show", "-P", "StatusText", "nodeprep.service").stdout.strip()
 
 
+def told(machine: Clone) -> tuple[str, str, str]:
+    """Return machine ID, hostname and MAC."""
+    link = machine.run("ip", "-brief", "link", "show", "dev", "eth0").stdout
+    return machine.read("/etc/machine-id"), machine.read("/etc/hostname"), link.split()[2]
+
+
 def test_installing_on_a_running_machine_adopts_it_and_changes_nothing(
     make_clone: MakeClone, release: Release, deb: Path
 ) -> None:
     machine = make_clone("bare", layers=(base_tree(release),))
     machine.boot()
     machine.run("sh", "-c", "systemd-machine-id-setup; hostnamectl set-hostname bare")
-    before = machine.read("/etc/machine-id"), machine.read("/etc/hostname"), machine.read("/sys/class/net/eth0/address")
+    before = (
+        machine.read("/etc/machine-id"),
+        machine.read("/etc/hostname"),
+        machine.run("cat", "/sys/class/net/eth0/address").stdout,
+    )
     keys = machine.run("sh", "-c", "sha256sum /etc/ssh/ssh_host_*").stdout
     shutil.copyfile(deb, machine.path("/root/nodeprep.deb"))
     machine.run("apt-get", "install", "--yes", "/root/nodeprep.deb", timeout=120)
@@ -138,6 +148,10 @@ def test_installing_on_a_running_machine_adopts_it_and_changes_nothing(
     document = ready(machine)
     assert document["node"]["origin"] == "same"
     assert document["changes"] == []
-    after = machine.read("/etc/machine-id"), machine.read("/etc/hostname"), machine.read("/sys/class/net/eth0/address")
+    after = (
+        machine.read("/etc/machine-id"),
+        machine.read("/etc/hostname"),
+        machine.run("cat", "/sys/class/net/eth0/address").stdout,
+    )
     assert after == before
     assert machine.run("sh", "-c", "sha256sum /etc/ssh/ssh_host_*").stdout == keys

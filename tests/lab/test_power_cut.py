@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,11 @@ def steps(clone: Clone) -> str:
     return clone.read(failpoint.MARK) if clone.exists(failpoint.MARK) else ""
 
 
+def stopped(clone: Clone, number: int) -> bool:
+    """Whether the run stands before that effect."""
+    return steps(clone) == f"{number}!"
+
+
 def own_platform(clone: Clone, number: int) -> None:
     """Present hardware of its own to a clone."""
     platform.present(clone, f"4c4c4544-0042-3510-8052-b4c04f56{number:04x}", f"52:54:00:77:03:{number:02x}")
@@ -94,7 +100,7 @@ def test_a_clone_that_loses_power_at_any_step_of_the_early_run(template: Golden,
             stop_before(clone, "early", number)
             clone.boot(wait=False)
         for number, clone in batch.items():
-            clone.wait_for(lambda clone=clone, number=number: steps(clone) == f"{number}!", 60)
+            clone.wait_for(partial(stopped, clone, number), 60)
             clone.power_cut()
             assert_valid_on_disk(clone)
             clone.path(drop_in("early")).unlink()
@@ -128,7 +134,7 @@ def test_a_twin_that_loses_power_at_any_step_of_the_main_run(template: Golden, m
             stop_before(clone, "main", number)
             clone.boot(wait=False)
         for number, clone in batch.items():
-            clone.wait_for(lambda clone=clone, number=number: steps(clone) == f"{number}!", 90)
+            clone.wait_for(partial(stopped, clone, number), 90)
             clone.power_cut()
             assert_valid_on_disk(clone)
             clone.path(drop_in("main")).unlink()

@@ -15,21 +15,20 @@ PROGRAMS = {"systemctl", "umount", "reboot", "hostnamectl", "nft"}
 HARMLESS = {"is-active", "--version"}
 
 
-_on_guard = False
+_guarded: list[bool] = []
 """An audit hook cannot be taken away again, and contract tests in the same process may do what these may not."""
 
 
 @pytest.fixture(autouse=True)
 def on_guard() -> Iterator[None]:
     """Guard this machine for the time of one unit test."""
-    global _on_guard
-    _on_guard = True
+    _guarded.append(True)
     yield
-    _on_guard = False
+    _guarded.clear()
 
 
 def _guard(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _on_guard:
+    if not _guarded:
         return
     if event == "open":
         path, _, flags = arguments
