@@ -64,7 +64,7 @@ help:
 	@echo 'make catalog  the journal catalog from nodeprep/messages.py'
 	@echo 'make clean'
 
-test: unit repo lab
+test: unit repo lab bench
 
 # The tests that need no machine of their own, as far as they exist.
 QUICK = $(wildcard tests/unit tests/contract tests/golden)
