@@ -42,6 +42,7 @@ class Daemon:
         self._again = asyncio.Event()
         self._stop = asyncio.Event()
         self._told = False
+        self._defends = False
         self._state = "starting"
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
@@ -126,7 +127,8 @@ class Daemon:
             self._wire = Wire(nonce(self._files), key, self._on_event)
             self._settler = Settler(self._wire, self._tell)
         self._settler.live = live
-        contest = await self._settler.settle(this, self._standing(this, was_ready), renew=not was_ready)
+        standing = Standing.READY if was_ready else Standing.JOINED if this.decision.joined else Standing.PROBING
+        contest = await self._settler.settle(this, standing, renew=not was_ready)
         if isinstance(contest, str):
             self._say("reboot", contest)
             await self._settler.reboot(this, contest)
@@ -140,17 +142,17 @@ class Daemon:
             problems.append(Problem("old-identity-held", "machine-id", ", ".join(holding)))
         for name in this.adopted():
             self._say("adopted", f"{name} was changed by an operator", subject=name)
-        await self._conclude(problems, warnings)
         wire = self._settler.wire
-        if self._state != "held" and wire.census.clear:
+        if not problems and not wire.census.clear:
+            # Somebody has come since the probing ended.
+            problems.append(Problem("conflict", "", "a live peer contests this node's identity"))
+        self._defends = wire.census.clear and (was_ready or not problems)
+        # Before READY is said: from here on a twin yields, and cannot slip in between.
+        if self._defends:
             wire.ready()
         else:
             wire.hold()
-
-    def _standing(self, this: Run, was_ready: bool) -> Standing:
-        if was_ready:
-            return Standing.READY
-        return Standing.JOINED if this.decision.joined else Standing.PROBING
+        await self._conclude(problems, warnings)
 
     async def _open(self, this: Run) -> None:
         """Make the openings, and see what else could close them."""
@@ -204,8 +206,8 @@ class Daemon:
             await self._open(this)  # somebody may have flushed the ruleset
             self._wire.listen(link.name for link in machine.links() if link.carrier)
             if now != before or (self._state != "held" and this.adopted()):
-                if self._state == "held":
-                    return
+                if not self._defends:
+                    return  # what is presented now was never probed
                 await self._adopt_changes(this, now)
             self._write()
 

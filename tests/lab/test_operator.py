@@ -11,7 +11,7 @@ import pytest
 from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
 from tests.lab.expectations import ARTEFACTS, held, problem_codes, ready, status
-from tests.lab.golden import MAC
+from tests.lab.golden import MAC, golden_tree, worst_case
 from tests.lab.identity import identity
 from tests.lab.tree import Release, base_tree
 
@@ -118,6 +118,34 @@ def test_status_is_for_everybody_and_says_nothing_confidential(make_clone: MakeC
         assert secret not in json.dumps(status(twin))
         assert not [text for text in said if secret in str(text)]
     assert twin.run("systemctl", "show", "-P", "StatusText", "nodeprep.service").stdout.strip()
+
+
+def test_baked_into_an_image_it_starts_nothing_and_whatever_boots_first_is_renewed(
+    release: Release, deb: Path, store: Path
+) -> None:
+    seen: dict[str, str] = {}
+
+    def baked(root: Path) -> None:
+        worst_case(root)
+        assert (root / "var/lib/nodeprep/baked-offline").exists()
+        assert not (root / "var/lib/nodeprep/stamp.json").exists()
+        assert (root / "etc/nodeprep/fleet.key").stat().st_mode & 0o777 == 0o600
+        assert (root / "etc/systemd/system/multi-user.target.wants/nodeprep.service").is_symlink()
+        assert not (root / "run/nodeprep").exists(), "nothing ran"
+        seen["image"] = (root / "etc/machine-id").read_text()
+        seen["keys"] = (root / "etc/ssh/ssh_host_ed25519_key.pub").read_text()
+
+    def first_boot(machine: Clone) -> None:
+        document = ready(machine)
+        assert document["node"]["origin"] == "first-boot"
+        assert machine.read("/etc/machine-id") != seen["image"]
+        assert machine.read("/etc/ssh/ssh_host_ed25519_key.pub") != seen["keys"]
+        assert machine.read("/etc/hostname").startswith("worker-")
+        assert not machine.exists("/var/lib/nodeprep/baked-offline")
+        seen["booted"] = "yes"
+
+    golden_tree(release, deb, store=store, name="baked", prepare=baked, lived=first_boot)
+    assert seen["booted"] == "yes"
 
 
 def told(machine: Clone) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import re
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,24 @@ def assert_valid_on_disk(clone: Clone) -> None:
     assert any(clone.path("/etc/ssh").glob("ssh_host_*_key"))
 
 
+def cut_and_boot_again(batch: dict[int, Clone], which: str) -> list[dict[str, Any]]:
+    """Cut the power of each machine before the effect of its number, and return what they say after the next boot."""
+    for number, clone in batch.items():
+        stop_before(clone, which, number)
+        clone.boot(wait=False)
+    for number, clone in batch.items():
+        clone.wait_for(partial(stopped, clone, number), 90)
+        clone.power_cut()
+        assert_valid_on_disk(clone)
+        clone.path(drop_in(which)).unlink()
+        clone.boot(wait=False)
+    documents = [ready(clone) for clone in batch.values()]
+    for clone in batch.values():
+        assert clone.failed_units() == ()
+        assert_nothing_left(clone)
+    return documents
+
+
 def test_a_clone_that_loses_power_at_any_step_of_the_early_run(template: Golden, make_clone: MakeClone) -> None:
     undisturbed = make_clone("undisturbed", layers=template.layers)
     own_platform(undisturbed, 0)
@@ -97,19 +116,7 @@ def test_a_clone_that_loses_power_at_any_step_of_the_early_run(template: Golden,
         batch = {number: make_clone(f"cut-{number}", layers=template.layers) for number in numbers}
         for number, clone in batch.items():
             own_platform(clone, number)
-            stop_before(clone, "early", number)
-            clone.boot(wait=False)
-        for number, clone in batch.items():
-            clone.wait_for(partial(stopped, clone, number), 60)
-            clone.power_cut()
-            assert_valid_on_disk(clone)
-            clone.path(drop_in("early")).unlink()
-            clone.boot(wait=False)
-        for clone in batch.values():
-            document = ready(clone)
-            assert document["node"]["origin"] == "clone"
-            assert clone.failed_units() == ()
-            assert_nothing_left(clone)
+        assert {document["node"]["origin"] for document in cut_and_boot_again(batch, "early")} == {"clone"}
         assert_pairwise_different(list(batch.values()))
         survivors += [clone.read("/etc/machine-id") for clone in batch.values()]
         for clone in batch.values():
@@ -130,19 +137,7 @@ def test_a_twin_that_loses_power_at_any_step_of_the_main_run(template: Golden, m
 
     for numbers in batches(template.release, total):
         batch = {number: make_clone(f"cut-{number}", mac=MAC, layers=template.layers) for number in numbers}
-        for number, clone in batch.items():
-            stop_before(clone, "main", number)
-            clone.boot(wait=False)
-        for number, clone in batch.items():
-            clone.wait_for(partial(stopped, clone, number), 90)
-            clone.power_cut()
-            assert_valid_on_disk(clone)
-            clone.path(drop_in("main")).unlink()
-            clone.boot(wait=False)
-        for clone in batch.values():
-            ready(clone)
-            assert clone.failed_units() == ()
-            assert_nothing_left(clone)
+        cut_and_boot_again(batch, "main")
         assert_pairwise_different([keeper, *batch.values()])
         for clone in batch.values():
             clone.power_cut()

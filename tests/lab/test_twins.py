@@ -8,6 +8,7 @@ from tests.lab.conftest import MakeClone
 from tests.lab.expectations import assert_pairwise_different, ready
 from tests.lab.golden import MAC
 from tests.lab.identity import identity
+from tests.lab.lan import Lan
 
 pytestmark = pytest.mark.usefixtures("golden")
 
@@ -34,6 +35,18 @@ def test_three_perfect_twins_that_boot_at_one_instant_become_unique_and_ready(ma
     assert_pairwise_different(twins)
     origins = sorted(document["node"]["origin"] for document in documents)
     assert origins == ["same", "twin", "twin"], "one keeps, and the others yield to it"
+
+
+def test_twins_on_a_segment_that_loses_a_third_of_all_frames_become_unique_and_ready(
+    make_clone: MakeClone, lan: Lan
+) -> None:
+    lan.loss(30)
+    twins = [make_clone(f"twin-{number}", mac=MAC) for number in range(3)]
+    for twin in twins:
+        twin.boot(wait=False)
+    for twin in twins:
+        ready(twin)
+    assert_pairwise_different(twins)
 
 
 def test_the_template_runs_and_keeps_everything_while_two_twins_boot_beside_it(make_clone: MakeClone) -> None:
