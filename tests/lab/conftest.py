@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.lab.clone import Clone
-from tests.lab.golden import Golden, golden_tree, worst_case
+from tests.lab.golden import Golden, golden_tree, left_a_lease, worst_case
 from tests.lab.lan import Lan
 from tests.lab.traces import LabError, sweep
 from tests.lab.tree import Release
@@ -130,7 +130,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def golden(release: Release, deb: Path, store: Path) -> Golden:
     """Return a golden machine with the package and a NetworkManager profile, used once and shut down, not sealed."""
-    return golden_tree(release, deb, store=store, name="worst", prepare=worst_case)
+    return golden_tree(release, deb, store=store, name="worst", prepare=worst_case, lived=left_a_lease)
 
 
 @pytest.fixture

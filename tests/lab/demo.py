@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from nodeprep.stamp import fingerprint
 from tests.lab.clone import Clone
-from tests.lab.golden import MAC, Golden, golden_tree, worst_case
+from tests.lab.golden import MAC, Golden, golden_tree, left_a_lease, worst_case
 from tests.lab.identity import hostnames, identity, machine_ids
 from tests.lab.lan import LINK, Lan
 from tests.lab.traces import LabError, sweep
@@ -106,7 +106,9 @@ def show(package: Path) -> int:
         progress("looking for Debian 12 (the first time it is downloaded, which takes a minute)")
         base_tree(Release.BOOKWORM)
         progress("making the template")
-        golden = golden_tree(Release.BOOKWORM, package, store=Path(folder), name="demo", prepare=worst_case)
+        golden = golden_tree(
+            Release.BOOKWORM, package, store=Path(folder), name="demo", prepare=worst_case, lived=left_a_lease
+        )
         names = [f"twin-{number}" for number in range(1, TWINS + 1)]
 
         heading("BEFORE: the copies with nodeprep switched off (nodeprep=off on the kernel command line)")

@@ -18,6 +18,7 @@ from tests.lab.traces import LabError, administer
 from tests.lab.tree import Release, base_key, base_tree, locked
 
 HOSTNAME = "golden"
+LEASE = "/var/lib/NetworkManager/internal-5f0c1c1e-7b0e-4c55-9c1f-6d1b6c3c9a10-eth0.lease"
 MAC = "52:54:00:77:00:10"
 ADDRESS = "10.77.0.10/24"
 PROFILE_PATH = "/etc/NetworkManager/system-connections/lan.nmconnection"
@@ -62,15 +63,21 @@ pool = ["10.77.0.100-10.77.0.199"]
 
 
 def worst_case(root: Path) -> None:
-    """Add what a template collects in its life: a configuration, a random seed, a DHCP lease."""
+    """Add what a template has before its first boot: a configuration, a random seed, a machine ID of D-Bus's own."""
     (root / "etc/nodeprep/nodeprep.toml").write_text(CONFIGURATION)
     # systemd-random-seed does not run in a container; the seed of the template's last life is there all the same.
     seed = root / "var/lib/systemd/random-seed"
     seed.write_bytes(secrets.token_bytes(512))
     seed.chmod(0o600)
-    lease = root / "var/lib/NetworkManager/internal-5f0c1c1e-7b0e-4c55-9c1f-6d1b6c3c9a10-eth0.lease"
-    lease.parent.mkdir(mode=0o700, exist_ok=True)
-    lease.write_text("# This is private data. Do not parse.\nADDRESS=10.77.0.77\n")
+    # Debian links it; images that have been upgraded for long have a file.
+    copy = root / "var/lib/dbus/machine-id"
+    copy.unlink(missing_ok=True)
+    copy.write_text((root / "etc/machine-id").read_text())
+
+
+def left_a_lease(machine: Clone) -> None:
+    """Leave what a template has from its last boot: a DHCP lease."""
+    machine.write(LEASE, "# This is private data. Do not parse.\nADDRESS=10.77.0.77\n", 0o600)
 
 
 @dataclass(frozen=True, slots=True)

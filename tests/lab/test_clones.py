@@ -11,7 +11,7 @@ from tests.lab import platform
 from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
 from tests.lab.expectations import ARTEFACTS, assert_pairwise_different, assert_whole, ready, status
-from tests.lab.golden import Golden, golden_tree, worst_case
+from tests.lab.golden import Golden, golden_tree, left_a_lease, worst_case
 from tests.lab.identity import identity
 from tests.lab.tree import Release
 
@@ -28,7 +28,7 @@ def with_platform(root: Path) -> None:
 @pytest.fixture(scope="session")
 def template(release: Release, deb: Path, store: Path) -> Golden:
     """Return a template that lived on a platform of its own."""
-    return golden_tree(release, deb, store=store, name="platform", prepare=with_platform)
+    return golden_tree(release, deb, store=store, name="platform", prepare=with_platform, lived=left_a_lease)
 
 
 def early_journal(clone: Clone) -> str:
@@ -55,6 +55,8 @@ def test_a_clone_with_another_platform_is_renewed_early_without_a_reboot(
         assert clone.boots == 1
         assert "renewed machine-id" in early_journal(clone)
         values = identity(clone)
+        assert not values["dhcp leases"]
+        assert clone.run("readlink", "/var/lib/dbus/machine-id").stdout == "/etc/machine-id\n"
         assert values["mac"] == MACS[number], "the pin is gone, and the hardware's own MAC is back"
     found = assert_pairwise_different([origin, *clones])
     assert {name: found["origin"][name] for name in ARTEFACTS} == {name: before[name] for name in ARTEFACTS}
