@@ -111,15 +111,8 @@ class Link:
     """Lower case, colon separated: what frames bear now."""
     permanent_mac: str | None
     """What the hardware says, or None where there is no hardware to ask (veth)."""
-    boot_mac: str | None
-    """What the link bore before any network manager touched it, or None if nobody looked."""
     carrier: bool
     addresses: tuple[LinkAddress, ...] = ()
-
-    @property
-    def original_mac(self) -> str | None:
-        """The MAC that the link returns to when nothing pins another."""
-        return self.permanent_mac or self.boot_mac
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def foresee(machine: LocalMachine) -> tuple[run.Run, Plan]:
         }
         this.renewal = Renewal(this.decision.origin, this.decision.reason, inherited)
     this.look()
-    macs = sorted(link.original_mac or link.mac for link in machine.links())
+    macs = sorted(link.permanent_mac or link.mac for link in machine.links())
     situation = Situation(
         machine_id=this.machine_id(),
         hostname=naming.hostname_for(machine, settings, run.PLACEHOLDER.machine_id, macs),

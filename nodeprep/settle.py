@@ -83,7 +83,7 @@ class Settler:
     async def _situation(self, this: Run) -> Situation:
         """Return what planning may know. Raises ConfigError where the hostname's template cannot be filled in."""
         machine = this.machine
-        macs = sorted(link.original_mac or link.mac for link in machine.links())
+        macs = sorted(link.permanent_mac or link.mac for link in machine.links())
         return Situation(
             machine_id=this.machine_id(),
             hostname=naming.hostname_for(machine, this.config, this.machine_id(), macs),

@@ -25,7 +25,7 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
     doubled = [link for link in situation.links if link.mac in finding.values]
     actions: list[Action] = []
     for index, link in enumerate(sorted(doubled, key=lambda link: link.name)):
-        original = link.original_mac
+        original = link.permanent_mac
         profile = next((profile for profile in situation.profiles if profile.link == link.name), None)
         if profile and profile.pinned_mac and original and original not in finding.values:
             actions.append(SetProfile(profile.key, link.name, mac=""))

@@ -41,7 +41,7 @@ def links(only: Collection[str] | None = None) -> tuple[Link, ...]:
 
     A bond, a VLAN or a bridge stands for the hardware below it and often bears the same MAC. A veth counts unless it
     is a pod's (in a bridge of pods, by its name, or with both its ends here). Addresses that are still being checked
-    (IFA_F_TENTATIVE) are not held yet and left out, those found duplicate are in. boot_mac is None: nobody looked.
+    (IFA_F_TENTATIVE) are not held yet and left out, those found duplicate are in.
     Raises HostError.
     """
     with _netlink("read the links") as netlink:
@@ -217,7 +217,6 @@ def _link(message: Any, addresses: tuple[LinkAddress, ...]) -> Link:
         index=int(message["index"]),
         mac=str(message.get_attr("IFLA_ADDRESS") or "").lower(),
         permanent_mac=str(permanent).lower() if permanent else None,
-        boot_mac=None,
         carrier=bool(message["flags"] & IFF_UP and carrier),
         addresses=addresses,
     )

@@ -16,5 +16,5 @@ at or changes a link; the caller does, and hands in `now`, the nonce and the pay
 
 Limits: a frame recorded in this boot and addressed to us is evidence for as long as we hold its claims; it prolongs a
 contest that was real, and cannot make one. Two machines resumed from one memory snapshot share a nonce and take one
-another for an echo (`Census.echoes` counts those); the caller draws a new nonce when the VM generation ID changes.
+another for an echo (`Census.echoes` counts those), until a caller draws a new nonce.
 """

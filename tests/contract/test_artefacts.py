@@ -39,7 +39,6 @@ LINK = Link(
     2,
     DOUBLED,
     None,
-    None,
     True,
     (LinkAddress("10.77.0.11", 24, "global"), LinkAddress("fd00::11", 64, "global")),
 )

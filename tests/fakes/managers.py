@@ -61,5 +61,5 @@ def _activated(link: Link, profile: Profile) -> Link:
         LinkAddress(text.partition("/")[0], int(text.partition("/")[2]), "global")
         for text in (*profile.ipv4_addresses, *profile.ipv6_addresses)
     )
-    mac = profile.pinned_mac or link.original_mac or link.mac
+    mac = profile.pinned_mac or link.permanent_mac or link.mac
     return replace(link, mac=mac, addresses=static)

@@ -33,7 +33,7 @@ from nodeprep.steps import (
 )
 
 FRESH = Fresh("f" * 32, b"seed", "02:00:00:00:00:aa", "/staging", "10.77.0.100/24", "fd00::100/64")
-LINK = Link("eth0", 2, "52:54:00:00:00:01", "52:54:00:00:00:01", None, True, (LinkAddress("10.77.0.11", 24, "global"),))
+LINK = Link("eth0", 2, "52:54:00:00:00:01", "52:54:00:00:00:01", True, (LinkAddress("10.77.0.11", 24, "global"),))
 PROFILE = Profile("u1", "Wired", "eth0", None, "manual", ("10.77.0.11/24",))
 SITUATION = Situation("0" * 32, "worker-1", (LINK,), (PROFILE,), address_on_conflict="pool")
 BY_NAME = {artefact.name: artefact for artefact in catalogue()}

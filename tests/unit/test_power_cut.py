@@ -56,7 +56,7 @@ class Computer:
 
     def main(self) -> bool:
         """Do what the daemon does with a wire that nobody else is on."""
-        link = Link("eth0", 2, self.mac, self.mac, self.mac, carrier=True)
+        link = Link("eth0", 2, self.mac, self.mac, carrier=True)
         profile = Profile("1111", "Wired", "eth0", None)
         managers = FakeManagers(str(self.root), (link,), (profile,))
         machine = managers.view("main")

@@ -20,7 +20,7 @@ from tests.fakes.managers import FakeManagers
 
 HOME: dict[str, Values] = {"product-uuid": frozenset({"u"}), "permanent-mac": frozenset({"02:00:00:00:00:01"})}
 ELSEWHERE: dict[str, Values] = {"product-uuid": frozenset({"v"}), "permanent-mac": frozenset({"02:00:00:00:00:02"})}
-LINK = Link("eth0", 2, "02:00:00:00:00:01", None, "02:00:00:00:00:01", True)
+LINK = Link("eth0", 2, "02:00:00:00:00:01", None, True)
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ class Netlink:
 
 
 def known(mac: str) -> Link:
-    return Link(name="eth0", index=2, mac=mac, permanent_mac=None, boot_mac=None, carrier=True)
+    return Link(name="eth0", index=2, mac=mac, permanent_mac=None, carrier=True)
 
 
 def test_a_link_goes_down_only_if_its_driver_insists(monkeypatch: pytest.MonkeyPatch) -> None:

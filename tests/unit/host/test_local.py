@@ -32,7 +32,7 @@ def test_what_hostnamed_says_beats_the_file(tmp_path: Path, name: str) -> None:
 
 
 def test_links_are_what_was_asked_before() -> None:
-    link = Link("eth0", 2, "02:00:00:00:00:01", None, None, True)
+    link = Link("eth0", 2, "02:00:00:00:00:01", None, True)
     assert LocalMachine("test", links=(link,)).links() == (link,)
     assert LocalMachine("test").links() == ()
     assert LocalMachine("test").profiles() == ()

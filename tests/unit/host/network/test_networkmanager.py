@@ -107,7 +107,7 @@ def see(
     dad_failed: bool = False,
 ) -> None:
     held = (LinkAddress(address=address, prefix_length=24, scope="global", dad_failed=dad_failed),)
-    seen = Link(name="eth0", index=2, mac=mac, permanent_mac=None, boot_mac=None, carrier=carrier, addresses=held)
+    seen = Link(name="eth0", index=2, mac=mac, permanent_mac=None, carrier=carrier, addresses=held)
     monkeypatch.setattr(links, "link", lambda name: seen)
 
 
@@ -226,7 +226,10 @@ def test_a_cancelled_change_is_rolled_back() -> None:
 
     async def cancel() -> None:
         task = asyncio.ensure_future(NetworkManager(bus).set_profile(CHANGE))
-        await asyncio.sleep(0.02)
+        for _ in range(500):
+            if "ActivateConnection" in bus.calls:
+                break
+            await asyncio.sleep(0.01)
         task.cancel()
         await task
 
