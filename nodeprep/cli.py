@@ -215,12 +215,14 @@ def plan(arguments: list[str]) -> int:
 
 def adopt() -> int:
     """Take this machine's identity as its own."""
-    from nodeprep import run  # noqa: PLC0415
+    import asyncio  # noqa: PLC0415
+
+    from nodeprep import preview, run  # noqa: PLC0415
     from nodeprep.errors import NodeprepError  # noqa: PLC0415
-    from nodeprep.host.local import LocalMachine  # noqa: PLC0415
 
     try:
-        written = run.adopt(LocalMachine("adopt"))
+        # With links and profiles: what they pin is this machine's own from now on, and a legacy to its clones.
+        written = run.adopt(asyncio.run(preview.view()))
     except NodeprepError as error:
         print(f"nodeprep: {error}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ import time
 
 from nodeprep import config, report, run, tell
 from nodeprep.errors import ConfigError, HostError, NodeprepError
-from nodeprep.host import journal, notify, platform
+from nodeprep.host import journal, notify
 from nodeprep.host.bus import Bus
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
@@ -116,7 +116,7 @@ class Daemon:
         self._live = live = Live(bus, settings.peers.links)
         await live.settled(NETWORK_TIMEOUT_S)
         machine = await live.view(self._name)
-        this = self._run = Run(machine, settings, _signals(machine))
+        this = self._run = Run(machine, settings, run.signals_of(machine))
         await asyncio.to_thread(this.decide)
         was_ready = self._files.exists(report.READY_FILE)
         if was_ready:
@@ -128,15 +128,16 @@ class Daemon:
             self._settler = Settler(self._wire, self._tell)
         self._settler.live = live
         standing = Standing.READY if was_ready else Standing.JOINED if this.decision.joined else Standing.PROBING
+        self._wanted = openings
+        self._tell("making the openings")
+        await self._open(this)
         contest = await self._settler.settle(this, standing, renew=not was_ready)
         if isinstance(contest, str):
             self._say("reboot", contest)
             await self._settler.reboot(this, contest)
             await self._stop.wait()
             return
-        self._wanted = openings
-        self._tell("making the openings")
-        await self._open(this)
+        self._tell("weighing what was found")
         problems, warnings = tell.weigh(this, contest, self._openings)
         if holding := self._settler.holding:
             problems.append(Problem("old-identity-held", "machine-id", ", ".join(holding)))
@@ -144,8 +145,9 @@ class Daemon:
             self._say("adopted", f"{name} was changed by an operator", subject=name)
         wire = self._settler.wire
         if not problems and not wire.census.clear:
-            # Somebody has come since the probing ended.
+            # Somebody has come since the probing ended: not ready, and judged again at once.
             problems.append(Problem("conflict", "", "a live peer contests this node's identity"))
+            self._again.set()
         self._defends = wire.census.clear and (was_ready or not problems)
         # Before READY is said: from here on a twin yields, and cannot slip in between.
         if self._defends:
@@ -287,11 +289,6 @@ class Daemon:
             early = json.loads(text)
             this.changes.update({row[0]: run.Change(*row) for row in early["changes"]})
             this.outcomes.update({row[0]: Outcome(row[0], Result(row[1]), row[2]) for row in early["outcomes"]})
-
-
-def _signals(machine: LocalMachine) -> dict[str, Values]:
-    """Return the platform's signals, with the permanent MACs that netlink knows."""
-    return platform.signals({link.name: link.permanent_mac for link in machine.links() if link.permanent_mac})
 
 
 def main() -> int:

@@ -13,7 +13,6 @@ from dataclasses import fields, is_dataclass
 
 from nodeprep import config, naming, run
 from nodeprep.errors import NodeprepError
-from nodeprep.host import platform
 from nodeprep.host.bus import Bus
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
@@ -30,7 +29,7 @@ def main(*, as_json: bool) -> int:
         print("nodeprep: plan reads host keys and the stamp: run it as root", file=sys.stderr)
         return 1
     try:
-        machine = asyncio.run(_view())
+        machine = asyncio.run(view())
         this, steps = foresee(machine)
     except NodeprepError as error:
         print(f"nodeprep: {error}", file=sys.stderr)
@@ -66,7 +65,7 @@ def foresee(machine: LocalMachine) -> tuple[run.Run, Plan]:
     """Return what would be decided and done. Reads only. Raises NodeprepError."""
     settings = config.load(machine)
     run.openings_of(machine, settings)
-    this = run.Run(machine, settings, platform.signals())
+    this = run.Run(machine, settings, run.signals_of(machine))
     this.decide()
     if this.decision.renews and this.renewal is None:
         observation = observe(this.artefacts, machine)
@@ -101,7 +100,8 @@ def show(action: Action, this: run.Run) -> str:
     return f"{type(action).__name__}({told})"
 
 
-async def _view() -> LocalMachine:
+async def view() -> LocalMachine:
+    """Return this machine as its managers see it, or, where there is no bus, its files alone."""
     try:
         async with Bus() as bus:
             return await Live(bus).view("plan")

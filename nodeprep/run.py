@@ -270,6 +270,12 @@ def wanting(findings: Sequence[Finding]) -> bool:
     return any(f.verdict in (Verdict.INHERITED, Verdict.CONFLICT, Verdict.MISSING) for f in findings)
 
 
+def signals_of(machine: LocalMachine) -> dict[str, Values]:
+    """Return the platform's signals, with the permanent MACs that netlink knows where links were asked."""
+    macs = {link.name: link.permanent_mac for link in machine.links() if link.permanent_mac}
+    return platform.signals(macs or None)
+
+
 def adopt(machine: LocalMachine) -> bool:
     """Take this machine's identity as its own, as it is; return whether a stamp was written. Raises HostError.
 
@@ -277,7 +283,7 @@ def adopt(machine: LocalMachine) -> bool:
     """
     if machine.exists(stamp.PATH) or machine.exists(BAKED_OFFLINE):
         return False
-    run = Run(machine, Config(), platform.signals())
+    run = Run(machine, Config(), signals_of(machine))
     run.decide()
     run.observation = observe(run.artefacts, machine)
     return run.finish()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +110,19 @@ class NetworkManager:
         changed = edited(former, change)
         owner = await self._owner()
         before = await asyncio.to_thread(links.link, change.link)
+        # A NetworkManager that was started while the link bore the pin takes that for the link's own MAC, and without
+        # a pin leaves it there. So the hardware's is set for once; on the disk there is none.
+        own = before.permanent_mac if change.mac == "" else None
+        tried = edited(former, replace(change, mac=own)) if own else changed
         version = await self._answering_gateway(device, change.link)
         (checkpoint,) = await self._call(NM_PATH, NM, "CheckpointCreate", "aouu", [device], ROLLBACK_TIMEOUT_S, 0)
         try:
-            await self._update(path, changed, IN_MEMORY | NO_REAPPLY)
+            await self._update(path, tried, IN_MEMORY | NO_REAPPLY)
             await self._activate(path, device)
             await self._prove(change, device, _wanted(change, changed, before), version)
             if await self._owner() != owner:
                 raise HostError("NetworkManager was restarted meanwhile")
-            await self._update(path, {}, TO_DISK | NO_REAPPLY)
+            await self._update(path, changed if own else {}, TO_DISK | NO_REAPPLY)
             await self._call(NM_PATH, NM, "CheckpointDestroy", "o", checkpoint)
         except BaseException as error:
             undone = await asyncio.shield(self._undo(change, former, file, before.mac, checkpoint, owner))
