@@ -170,7 +170,8 @@ def test_installing_on_a_running_machine_adopts_it_and_changes_nothing(
     machine.run("apt-get", "install", "--yes", "/root/nodeprep.deb", timeout=120)
     assert machine.run("systemctl", "is-active", "nodeprep.service", check=False).stdout.strip() == "inactive"
     assert machine.run("stat", "-c", "%a", "/etc/nodeprep/fleet.key").stdout.strip() == "600"
-    assert machine.exists("/var/lib/nodeprep/stamp.json")
+    stamp = json.loads(machine.read("/var/lib/nodeprep/stamp.json"))
+    assert {"machine-id", "hostname", "ssh-host-keys", "mac"} <= set(stamp["artefacts"]), "as its managers see it too"
     assert not machine.exists("/var/lib/nodeprep/baked-offline")
     machine.run("systemctl", "start", "nodeprep.service", timeout=90)
     document = ready(machine)
