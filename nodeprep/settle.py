@@ -63,7 +63,6 @@ class Settler:
                 return replace(contest, clear=False)
             if Claim.MACHINE_ID in this.contested and not this.decision.joined:
                 this.call_it_a_twin("a live peer presents this machine's ID")
-            await asyncio.to_thread(this.look)
             tried = True
 
     async def _probe(self, this: Run, standing: Standing) -> Contest:
