@@ -9,10 +9,15 @@ from nodeprep.machine import MachineTouch
 from nodeprep.steps import (
     Action,
     ApplyOpenings,
+    BringBack,
+    HoldUnits,
+    KeepCopy,
     LinkFile,
     Outcome,
     Plan,
     Reboot,
+    ReleaseUnits,
+    Remove,
     RenameFolder,
     ReplaceFiles,
     ReplaceText,
@@ -46,6 +51,7 @@ def _attempt(step: Step, touch: MachineTouch, failed: set[str]) -> Outcome:
     subject = step.subjects[0]
     if broken := failed.intersection(step.after):
         return Outcome(subject, Result.SKIPPED, f"{', '.join(sorted(broken))} failed before it")
+    touch.about(step.subjects)
     try:
         for action in step.actions:
             perform(action, touch)
@@ -79,6 +85,16 @@ def perform(action: Action, touch: MachineTouch) -> None:
             touch.set_link_mac(link, mac)
         case ApplyOpenings(openings, mode):
             touch.apply_openings(openings, mode)
+        case KeepCopy(pattern):
+            touch.keep_copy(pattern)
+        case BringBack(run, kept, path):
+            touch.bring_back(run, kept, path)
+        case Remove(pattern):
+            touch.remove(pattern)
+        case HoldUnits(units):
+            touch.hold_units(units)
+        case ReleaseUnits(units):
+            touch.release_units(units)
         case Reboot(reason):
             touch.reboot(reason)
         case _:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 STATUS_FILE = "/run/nodeprep/status.json"
 DISABLED_FILE = "/etc/nodeprep/disabled"
+SEALED_FILE = "/run/nodeprep/sealed"
 EXIT = {"ready": 0, "held": 1, "starting": 1, "degraded": 2}
 EXIT_TIMEOUT, EXIT_NOT_RUNNING, EXIT_USAGE = 3, 4, 64
 
@@ -23,7 +24,13 @@ nodeprep gives a cloned machine an identity of its own.
 
   nodeprep status [--json] [--long] [--wait [--timeout SECONDS]]   is this node ready, and what is it
   nodeprep plan [--json]                     what would be done at the next boot, and why; does nothing
+  nodeprep decide renew|keep                 what this machine is, where it cannot tell: a copy, or the machine itself
   nodeprep explain CODE                      what a code in status or journal means, and the remedy
+  nodeprep seal [--root DIR] [--dry-run] [--keep-fleet-key] [--reset-joined] [--poweroff]
+                                             take this machine's identity out of the image that is to be cloned
+  nodeprep seal --check [--root DIR] [--json]   what is still baked in
+  nodeprep history [--json]                  what renewals replaced on this machine, and where it lies
+  nodeprep restore RUN [ARTEFACT...]         bring it back, of one run, all or some artefacts
   nodeprep adopt                             take this machine's identity as its own, as it is
   nodeprep daemon                            the service; systemd starts it
   nodeprep --version
@@ -49,8 +56,16 @@ def run_verb(arguments: list[str]) -> int:
             return status(arguments[1:])
         case "plan":
             return plan(arguments[1:])
+        case "decide":
+            return decide(arguments[1:])
         case "explain":
             return explain(arguments[1:])
+        case "seal":
+            return seal(arguments[1:])
+        case "history":
+            return history(arguments[1:])
+        case "restore":
+            return restore(arguments[1:])
         case "adopt":
             return adopt()
         case "daemon":
@@ -99,7 +114,7 @@ def status(arguments: list[str]) -> int:
         if timed_out:
             print(f"nodeprep: not ready within {timeout_s:g} s", file=sys.stderr)
             return EXIT_TIMEOUT
-    if document is None:
+    if document is None or os.path.exists(SEALED_FILE):
         return not_running(as_json=flags["--json"])
     if flags["--json"]:
         import json  # noqa: PLC0415
@@ -151,12 +166,15 @@ def disabled() -> str | None:
 
 def not_running(*, as_json: bool) -> int:
     """Say why there is no status."""
-    switch = disabled()
-    summary = f"disabled by {switch}" if switch else "not running; see `systemctl status nodeprep.service`"
+    state, summary = "not-running", "not running; see `systemctl status nodeprep.service`"
+    if os.path.exists(SEALED_FILE):
+        state, summary = "sealed", "sealed: this template only waits to be powered off"
+    elif switch := disabled():
+        state, summary = "disabled", f"disabled by {switch}"
     if as_json:
         import json  # noqa: PLC0415
 
-        print(json.dumps({"schema": 1, "state": "disabled" if switch else "not-running", "summary": summary}))
+        print(json.dumps({"schema": 1, "state": state, "summary": summary}))
     else:
         print(f"nodeprep: {summary}")
     return EXIT_NOT_RUNNING
@@ -179,8 +197,8 @@ def render(document: dict[str, Any], *, long: bool) -> str:
         was = f"  (was {changed[row['artefact']]})" if row["artefact"] in changed else ""
         value = row["value"] if long or len(row["value"]) <= 48 else row["value"][:45] + "..."
         lines.append(f"  {row['title']:<30} {row['verdict']:<10} {value}{was}")
-        if long and row["detail"]:
-            lines.append(f"  {'':<30} {row['detail']}")
+        if long:
+            lines += [f"  {'':<30} {row[key]}" for key in ("detail", "remedy") if row.get(key)]
     lines += ["", f"Peers  {peers['count']} heard on {', '.join(peers['links']) or 'no link'}"]
     lines += [f"  {peer['peer']} contests {', '.join(peer['kinds'])}" for peer in peers["contested"]]
     if long or peers["rejected"]:
@@ -211,6 +229,43 @@ def plan(arguments: list[str]) -> int:
     from nodeprep import preview  # noqa: PLC0415 (what no other verb needs)
 
     return preview.main(as_json=bool(arguments))
+
+
+def seal(arguments: list[str]) -> int:
+    """Take the identity out of an image, or say what is still in it."""
+    from nodeprep import template  # noqa: PLC0415 (what no other verb needs)
+
+    request = template.parse(arguments)
+    return usage(request) if isinstance(request, str) else template.main(request)
+
+
+def history(arguments: list[str]) -> int:
+    """Show what the attic holds."""
+    if arguments not in ([], ["--json"]):
+        return usage("history takes no argument but --json")
+    from nodeprep import history  # noqa: PLC0415 (what no other verb needs)
+
+    return history.history(as_json=bool(arguments))
+
+
+def restore(arguments: list[str]) -> int:
+    """Bring back what a run replaced."""
+    if not arguments or any(argument.startswith("-") for argument in arguments):
+        return usage("restore takes a run, as `nodeprep history` names it, and artefacts of it")
+    from nodeprep import history  # noqa: PLC0415
+
+    return history.restore(arguments[0], arguments[1:])
+
+
+def decide(arguments: list[str]) -> int:
+    """Follow an operator's word on what this machine is."""
+    if arguments not in (["renew"], ["keep"]):
+        return usage("decide takes renew or keep")
+    if disabled():
+        return not_running(as_json=False)
+    from nodeprep import decide  # noqa: PLC0415 (what no other verb needs)
+
+    return decide.main(arguments[0])
 
 
 def adopt() -> int:

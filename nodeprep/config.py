@@ -88,6 +88,14 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
+class Attic:
+    """What is kept of what renewals replaced: `[attic]`."""
+
+    keep: int = 10
+    """Runs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, section by section as in the file."""
 
@@ -98,6 +106,7 @@ class Config:
     peers: Peers = Peers()
     firewall: Firewall = Firewall()
     cluster: Cluster = Cluster()
+    attic: Attic = Attic()
     origins: tuple[tuple[str, str], ...] = ()
     """Key and file of every key that is set, for errors that only show later."""
 
@@ -181,6 +190,10 @@ def _value(path: str, key: str, value: Any) -> Any:
     if key in CHOICES:
         if value not in CHOICES[key]:
             raise ConfigError(path, key, f"{value!r} is not a choice", f"take one of {', '.join(CHOICES[key])}")
+        return value
+    if key == "attic.keep":
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(path, key, f"{value!r} is not a number of runs, 1 or more", "write it as in keep = 10")
         return value
     if key == "node.hostname":
         return _template(path, key, value)

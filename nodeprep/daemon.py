@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import time
 
 from nodeprep import config, report, run, tell
 from nodeprep.errors import ConfigError, HostError, NodeprepError
-from nodeprep.host import journal, notify
+from nodeprep.host import attic, journal, notify
 from nodeprep.host.bus import Bus
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
 from nodeprep.messages import BY_CODE
-from nodeprep.model import Claim, Decision, Opening, Origin, Values
+from nodeprep.model import Claim, Opening, Values
 from nodeprep.observe import presented
+from nodeprep.openings import openings_of
 from nodeprep.peers.message import Standing
 from nodeprep.peers.rules import Clear, Dispute, Kept, Lost, Resolved
 from nodeprep.report import Problem
@@ -29,7 +29,6 @@ from nodeprep.settle import NETWORK_TIMEOUT_S, Settler
 from nodeprep.steps import ApplyOpenings, Outcome, Plan, Result, Step
 from nodeprep.wire import Event, Wire, nonce
 
-WATCHDOG_S = 15.0
 LOOK_AGAIN_S = 10.0
 RETRY_S = 5.0
 
@@ -53,8 +52,10 @@ class Daemon:
         self._run: Run | None = None
         self._written = b""
         self._said: set[run.Change] = set()
-        self._name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        self._name = attic.name_of_this_boot()
         self._files = LocalMachine(self._name)
+        # A daemon before this one was waited for by the boot, which has gone on since.
+        self._is_late = self._files.exists(report.STATUS_FILE)
         self._boot_id = (self._files.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
 
     async def main(self) -> int:
@@ -77,9 +78,10 @@ class Daemon:
         return 0
 
     async def _beat(self) -> None:
-        while True:
+        limit_s = notify.watchdog_s()
+        while limit_s:
             notify.alive()
-            await asyncio.sleep(WATCHDOG_S)
+            await asyncio.sleep(limit_s / 2)
 
     async def _work(self) -> None:
         while not self._stop.is_set():
@@ -111,17 +113,14 @@ class Daemon:
         """Observe, judge, renew and probe until nothing is left to do, then say what came of it."""
         self._tell("waiting for the network")
         settings = config.load(self._files)
-        openings = run.openings_of(self._files, settings)
+        openings = openings_of(self._files, settings)
         key = config.fleet_key(self._files)
         self._live = live = Live(bus, settings.peers.links)
         await live.settled(NETWORK_TIMEOUT_S)
         machine = await live.view(self._name)
         this = self._run = Run(machine, settings, run.signals_of(machine))
-        await asyncio.to_thread(this.decide)
         was_ready = self._files.exists(report.READY_FILE)
-        if was_ready:
-            # After READY nothing is renewed without an operator, whatever a restart of the daemon finds.
-            this.decision = Decision(Origin.SAME, "judged before in this boot", this.decision.joined)
+        await asyncio.to_thread(this.decide, was_ready=was_ready)
         self._read_early_report(this)
         if self._settler is None:
             self._wire = Wire(nonce(self._files), key, self._on_event)
@@ -131,7 +130,7 @@ class Daemon:
         self._wanted = openings
         self._tell("making the openings")
         await self._open(this)
-        contest = await self._settler.settle(this, standing, renew=not was_ready)
+        contest = await self._settler.settle(this, standing, renew=not was_ready and this.word != "keep")
         if isinstance(contest, str):
             self._say("reboot", contest)
             await self._settler.reboot(this, contest)
@@ -187,9 +186,9 @@ class Daemon:
         self._announce_changes()
         self._say("ready" if self._state == "ready" else problems[0].code, self._document()["summary"])
         notify.judged(self._document()["summary"])
-        if self._told and not was_ready and self._state != "held":
+        if self._is_late and not was_ready and self._state != "held":
             await self._live.start_ready()
-        self._told = True
+        self._told = self._is_late = True
 
     async def _watch(self) -> None:
         """Defend the identity; return when it is to be judged again."""
@@ -243,7 +242,7 @@ class Daemon:
 
     def _tell(self, what: str) -> None:
         """Say what is going on while nothing is decided yet."""
-        notify.status(what)
+        notify.progress(what)
         self._log.debug(what)
         if not self._told:
             self._write()

@@ -12,6 +12,8 @@ from nodeprep.host import platform
 
 STATE = "/var/lib/nodeprep"
 REPORT = "/run/nodeprep/early.json"
+WRITTEN_BETWEEN = ("hostname", "hosts-entry")
+"""What cloud-init may write before the main run, which renews it: what is there now is the template's, and no more."""
 
 
 def unchanged() -> bool:
@@ -27,9 +29,9 @@ def unchanged() -> bool:
             stamp = file.read()
     except OSError:
         return False
-    if os.path.exists(f"{STATE}/renewal.json") or os.path.exists(f"{STATE}/baked-offline"):
+    if any(os.path.exists(f"{STATE}/{name}") for name in ("renewal.json", "baked-offline", "decided")):
         return False
-    return f'"hardware_digest": "{platform.digest(platform.signals())}"'.encode() in stamp
+    return f'"hardware_digest": "{platform.digest(platform.hardware())}"'.encode() in stamp
 
 
 def main() -> int:
@@ -48,36 +50,49 @@ def main() -> int:
 def renew() -> int:
     """Renew what lives in files, if this is a first boot or a copy. Raises NodeprepError."""
     import json  # noqa: PLC0415 (the slow path)
-    import time  # noqa: PLC0415
 
     from nodeprep import config, run  # noqa: PLC0415
-    from nodeprep.host import programs  # noqa: PLC0415
+    from nodeprep.host import attic, programs  # noqa: PLC0415
     from nodeprep.host.local import LocalMachine  # noqa: PLC0415
-    from nodeprep.model import Stage  # noqa: PLC0415
+    from nodeprep.model import Link, Origin, Stage  # noqa: PLC0415
+    from nodeprep.openings import openings_of  # noqa: PLC0415
+    from nodeprep.situation import check_hostname  # noqa: PLC0415
     from nodeprep.steps import Situation  # noqa: PLC0415
 
-    machine = LocalMachine(time.strftime("%Y%m%dT%H%M%SZ-early", time.gmtime()))
+    signals = platform.signals()
+    if "permanent-mac" not in signals and not platform.is_hidden():
+        programs.attempt(("udevadm", "settle", "--timeout=5"), 10)  # drivers of the links may still be loading
+        signals = platform.signals()
+    links = tuple(Link(name, 0, mac, mac, carrier=False) for name, mac in platform.permanent_macs().items())
+    machine = LocalMachine(attic.name_now(), links=links)
     settings = config.load(machine)
-    run.openings_of(machine, settings)  # a role that is not there stops everything before anything is changed
-    this = run.Run(machine, settings, platform.signals())
-    this.artefacts = tuple(artefact for artefact in this.artefacts if artefact.stage is Stage.EARLY)
+    openings_of(machine, settings)  # a role that is not there stops everything before anything is changed
+    this = run.Run(machine, settings, signals)
+    this.artefacts = tuple(a for a in this.artefacts if a.stage is Stage.EARLY or a.name in WRITTEN_BETWEEN)
+    machine.remove_own(run.SEALED_NOW)  # it survives where only the services are started anew (systemctl soft-reboot)
     this.decide()
     say(6, f"{this.decision.origin.value}: {this.decision.reason}")
-    if not this.decision.renews:
+    if not this.decision.origin.renews and this.decision.origin is not Origin.NEW_NIC:
         return 0
-    this.begin()
+    check_hostname(this)  # one that cannot be told stops everything too, though it is set later
+    if this.decision.renews:
+        this.begin()
     this.look()
-    units = frozenset({"systemd-journald.service"})
+    units = frozenset({"systemd-journald.service", "systemd-udevd.service"})
     fresh = run.draw(machine)
     situation = Situation(
         machine_id=this.machine_id(),
+        links=links,
         active_units=programs.active_units(units),
         mount_points=frozenset(
             line.split()[4] for line in (machine.read_text("/proc/self/mountinfo") or "").splitlines()
         ),
+        held_units=frozenset(machine.held_units()),
         early=True,
     )
-    this.carry_out(this.propose(fresh, situation, Stage.EARLY))
+    if steps := this.propose(fresh, situation, Stage.EARLY):
+        this.carry_out(steps)
+        machine.write_own(attic.NAME_FILE, machine.run.encode(), 0o644)
     machine.remove_staging()
     this.look()
     for change in this.changes.values():

@@ -5,12 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nodeprep.model import Artefact, Claim, Decision, Finding, Lacking, Observation, Origin, Unreadable, Values, Verdict
+from nodeprep.model import (
+    Artefact,
+    Claim,
+    Decision,
+    Finding,
+    Kind,
+    Lacking,
+    Observation,
+    Origin,
+    Unreadable,
+    Values,
+    Verdict,
+)
 from nodeprep.stamp import Stamp, fingerprint, fingerprints
 from nodeprep.steps import Outcome, Result
 
 Inherited = Mapping[str, Values]
 """Artefact → fingerprints that the template holds."""
+
+
+PLATFORM_SIGNALS = {
+    "product-uuid": "product UUID",
+    "cloud-instance-id": "cloud instance ID",
+    "container-uuid": "container UUID",
+    "vm-generation-id": "VM generation ID",
+    "disk-serial": "disk serial",
+}
+"""Kind → title, the most telling first. A VM generation ID is new after a snapshot was restored, too: never alone."""
 
 
 def _compare(stamp: Stamp, signals: Mapping[str, Values], kind: str) -> str:
@@ -21,24 +43,41 @@ def _compare(stamp: Stamp, signals: Mapping[str, Values], kind: str) -> str:
     return "same" if before & now else "new"
 
 
+def _platform(stamp: Stamp, signals: Mapping[str, Values]) -> tuple[str, str]:
+    """Return which signal tells of the platform, and what: the first of them that is known then and now.
+
+    Hypervisors give the disks of all their machines one serial (QM00001, drive-scsi0): there "same" says nothing.
+    """
+    for kind, title in PLATFORM_SIGNALS.items():
+        told = _compare(stamp, signals, kind)
+        if told == "new" or (told == "same" and kind != "disk-serial"):
+            return title, told
+    return "product UUID", "unknown"
+
+
 def decide(
-    stamp: Stamp | None, signals: Mapping[str, Values], *, baked_offline: bool, on_hardware_change: str, joined: bool
+    stamp: Stamp | None,
+    signals: Mapping[str, Values],
+    *,
+    baked_offline: bool,
+    on_hardware_change: str,
+    joined: bool,
+    sealed: bool = False,
 ) -> Decision:
     """Return how this boot relates to the machine that wrote the stamp.
 
     signals: kind → values that could be read. on_hardware_change: "decide", "renew" or "keep".
     """
     if baked_offline:
-        return Decision(Origin.FIRST_BOOT, "the image was baked offline and boots for the first time", joined)
+        how = "sealed" if sealed else "baked offline"
+        return Decision(Origin.FIRST_BOOT, f"the image was {how} and boots for the first time", joined)
     if stamp is None:
         return Decision(Origin.ADOPTED, "no stamp: this machine ran before nodeprep, and keeps what it has", joined)
-    platform = _compare(stamp, signals, "product-uuid")
-    if platform == "unknown":
-        platform = _compare(stamp, signals, "cloud-instance-id")
+    named, platform = _platform(stamp, signals)
     macs = _compare(stamp, signals, "permanent-mac")
     if "new" not in (platform, macs):
         return Decision(Origin.SAME, "the hardware is the one in the stamp", joined)
-    change = f"product UUID {platform}, permanent MACs {macs}"
+    change = f"{named} {platform}, permanent MACs {macs}"
     if on_hardware_change == "renew":
         return Decision(Origin.CLONE, f"{change}; identity.on_hardware_change = renew", joined)
     if on_hardware_change == "keep":
@@ -54,6 +93,17 @@ def decide(
             return Decision(Origin.CLONE, f"{change}: only the MACs can tell, and it never joined a cluster", joined)
         case _:
             return Decision(Origin.WEAK, f"{change}: not enough to call it a copy", joined)
+
+
+def doubted(decision: Decision, fault: str) -> Decision:
+    """Return the decision, where the newest stamp cannot be read for a fault.
+
+    Only "the same hardware", as in the stamp before that one, is believed then. Of all else the lost one could tell
+    otherwise: that an operator kept this identity on other hardware, or that this is a copy.
+    """
+    if not fault or decision.origin in (Origin.FIRST_BOOT, Origin.SAME):
+        return decision
+    return Decision(Origin.WEAK, fault, decision.joined)
 
 
 def judge(
@@ -100,23 +150,29 @@ class Readiness:
         return not self.blocking
 
 
-def readiness(findings: Iterable[Finding], outcomes: Iterable[Outcome], decision: Decision) -> Readiness:
+def readiness(
+    artefacts: Iterable[Artefact], findings: Iterable[Finding], outcomes: Iterable[Outcome], decision: Decision
+) -> Readiness:
     """Return what keeps the node from being ready.
 
-    A conflict, a lack and what could not be read always do. What is still inherited does on a joined clone and where
-    its renewal was tried and failed; otherwise no step could change it without an operator's policy, and it is a
-    warning.
+    A conflict, a lack and what could not be read always do. What is still inherited does where its renewal was tried
+    and failed; otherwise no step could change it without an operator's policy, and it is a warning. On a joined clone,
+    which is held as a whole, it need not be told one by one. What nobody can change inside the guest (class R) is only
+    shown.
     """
+    only_shown = {artefact.name for artefact in artefacts if artefact.kind is Kind.R}
     unfinished = {outcome.subject for outcome in outcomes if outcome.result is not Result.DONE}
     blocking, warnings = [], []
     for finding in findings:
+        if finding.subject in only_shown:
+            continue
         match finding.verdict:
             case Verdict.CONFLICT | Verdict.MISSING | Verdict.UNKNOWN:
                 blocking.append(finding)
-            case Verdict.INHERITED if finding.subject in unfinished or (decision.joined and decision.origin.renews):
+            case Verdict.INHERITED if finding.subject in unfinished:
                 blocking.append(finding)
-            case Verdict.INHERITED:
+            case Verdict.INHERITED if not (decision.joined and decision.origin.renews):
                 warnings.append(finding)
-            case Verdict.OWN | Verdict.ABSENT:
+            case _:
                 pass
     return Readiness(tuple(blocking), tuple(warnings))

@@ -63,7 +63,7 @@ MESSAGES = (
         "f54cbbd3ef3d56458042460f6db5cdf8",
         "A conflict arose after this node was ready",
         "Two machines that were both ready present the same. Nothing is changed without an operator.",
-        "Drain one of the two, then restart nodeprep.service on it.",
+        "Drain one of the two and let it leave its cluster; then `nodeprep decide renew` on it, and boot it again.",
     ),
     Message(
         "inherited",
@@ -99,23 +99,47 @@ MESSAGES = (
         "A copy of a machine that joined a cluster",
         "The disk holds joined cluster state, and the hardware or a live peer says that it is a copy. Nothing"
         " was renewed, and the kubelet is held.",
-        "If this is the copy: `kubeadm reset` (k3s: k3s-uninstall.sh), then `systemctl restart "
-        'nodeprep.service`. If it is the original, restored: set `identity.on_hardware_change = "keep"` and '
-        "restart.",
+        "If this is the copy: leave the cluster (`kubeadm reset`, k3s-uninstall.sh), or `nodeprep decide renew`, which "
+        "sets its membership aside. If it is the original, restored or moved: `nodeprep decide keep`.",
     ),
     Message(
         "weak-evidence",
         "118c838c22a95bd185a178dbc1becb50",
         "The hardware changed, not enough to call this a copy",
         "Identity was kept.",
-        'If this is a copy, set `identity.on_hardware_change = "renew"` and restart nodeprep.service.',
+        "If this is a copy: `nodeprep decide renew`. If not: `nodeprep decide keep`.",
+    ),
+    Message(
+        "stamp",
+        "a7416921e39942d98968f4549668b631",
+        "The stamp cannot be read",
+        "It tells which identity this machine held, and on which hardware. Without it nobody can tell a copy from the "
+        "machine itself: identity and stamp are kept as they are. Where the stamp before it tells that the hardware is "
+        "the same, it is written anew and this is a warning only.",
+        "If this is the machine itself: `nodeprep decide keep`. If it is a copy: `nodeprep decide renew`. If a newer "
+        "release wrote it: install that one.",
     ),
     Message(
         "moved",
         "5c515136f0c1560e88f6af4ccf15e2ff",
         "The machine was moved or its hardware replaced",
         "Identity was kept; the stamp follows.",
-        'Nothing is to be done. If this is a copy after all, set `identity.on_hardware_change = "renew"`.',
+        "Nothing is to be done. If this is a copy after all: `nodeprep decide renew`.",
+    ),
+    Message(
+        "held-back",
+        "ac92905cbced4f6689bfd0c77afe4c53",
+        "A copy of something enrolled elsewhere",
+        "An agent, or another service, would run under the template's identity and take its place at its server. "
+        "Where it has units they are held.",
+        "See the detail: enrol it anew, or `nodeprep decide keep` if this is the machine itself.",
+    ),
+    Message(
+        "in-use",
+        "aed8506207fc42df8a4f90e3a238b594",
+        "A service in use keeps the template's value",
+        "It would be renewed by itself if its owner had never been used on this disk; what it holds could be lost.",
+        "Change it by hand when its owner can be stopped; the change will be adopted.",
     ),
     Message(
         "config",
@@ -158,6 +182,62 @@ MESSAGES = (
         "No address of the pool is free",
         "Every address of `address.pool` is in use or claimed by a peer.",
         "Widen the pool, then `systemctl restart nodeprep.service`.",
+    ),
+    Message(
+        "baked-in",
+        "9c20eed1f37f44d6ba31f02029ae0692",
+        "An identity is baked into the image",
+        "Every clone starts with it, and shares it until nodeprep has renewed it.",
+        "`nodeprep seal`.",
+    ),
+    Message(
+        "not-sealed",
+        "7e07fdea9ba04210b0083a45c9e1516f",
+        "The image is not sealed",
+        "What boots from it is not known to be a first boot, or not all of the template's was removed.",
+        "`nodeprep seal`.",
+    ),
+    Message(
+        "joined-image",
+        "3241e6f0b9bc4b1d9882ace10d1e5425",
+        "The image is a member of a cluster",
+        "Its clones would be the same member: they are held, and never become ready by themselves.",
+        "Make it leave the cluster, then `nodeprep seal`; or `nodeprep seal --reset-joined`.",
+    ),
+    Message(
+        "machine-id-file",
+        "5811bd4d49df4dd18a9bef7bd3ced531",
+        "The file of the machine ID is not as systemd wants it in an image",
+        "Where it is missing or says uninitialized, systemd applies the presets of units at the first boot.",
+        "Make it an empty file.",
+    ),
+    Message(
+        "mac-in-profile",
+        "95164b42454143dd85755d1a8d3a1dad",
+        "A network profile names a MAC",
+        "One that is matched leaves the link of every clone down; one that is set makes all clones bear it.",
+        "Match by the name of the link, and take the line that sets the MAC out.",
+    ),
+    Message(
+        "static-address",
+        "fc339e0c0a9949e8b48a1a7b2ba22264",
+        "A network profile has a static address",
+        "Every clone answers for it, and of those that meet all but one are held, by `address.on_conflict`.",
+        'Use DHCP, or set `address.on_conflict` to "pool" or "dhcp" (nodeprep.toml(5)).',
+    ),
+    Message(
+        "no-datasource",
+        "c88574a605fe47f4a0903c5e4b31624b",
+        "cloud-init is tied to no datasource",
+        "No clone is ever a new instance to it, and what the cloud passes to a clone is not heard.",
+        "Remove the drop-in with datasource_list: [ None ].",
+    ),
+    Message(
+        "cloud-init-seed",
+        "7f59acae6690415e80e1de646b93483a",
+        "A seed of cloud-init is in the image",
+        "All clones have the instance ID, the hostname and the users that it names.",
+        "`cloud-init clean --seed`, or pass the seed to each clone from outside.",
     ),
 )
 

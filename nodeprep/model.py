@@ -149,6 +149,10 @@ class Profile:
     """Static addresses as ADDRESS/PREFIX."""
     ipv6_method: str = "auto"
     ipv6_addresses: tuple[str, ...] = ()
+    manager: str = "NetworkManager"
+    """Who has it: "NetworkManager", "networkd", "netplan" or "ifupdown"."""
+    matched_mac: str | None = None
+    """A MAC by which the profile finds its link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,8 @@ class Finding:
     values: Values = frozenset()
     """The values that the verdict is about: for CONFLICT those contested, for INHERITED those inherited."""
     detail: str = ""
+    used: str = ""
+    """Class B: what shows that its owner was used on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +175,11 @@ class Decision:
     origin: Origin
     reason: str
     joined: bool = False
-    """Joined cluster state lies on this disk."""
+    """Joined cluster state lies on this disk, and stays there."""
     resumed: bool = False
     """A renewal was cut off and goes on."""
+    resets: bool = False
+    """What is destructive to renew (class C) is set aside as well, as policy or an operator says."""
 
     @property
     def renews(self) -> bool:
@@ -216,6 +224,10 @@ class Artefact:
     """What of it is presented to the peers."""
     present: Callable[[MachineView], Values] | None = None
     """The values presented to the peers, where they are more than what is observed."""
+    handed_down: Callable[[MachineView, Values], Values] | None = None
+    """Which of the values observed are a template's on a machine of unknown past, where not all of them are."""
+    follows_hardware: bool = False
+    """It names hardware, and is mended where only that was replaced."""
     volatile: bool = False
     """The value changes by itself, so that the stamp cannot tell whether it is inherited."""
     confidential: bool = False
@@ -224,6 +236,16 @@ class Artefact:
     """Units that must not run while it is renewed on a running system."""
     restart: tuple[str, ...] = ()
     """Units that hold the old value and are restarted afterwards, if they run."""
+    used: Callable[[MachineView], str] | None = None
+    """Class B: what shows that its owner was used on this machine, or "" where nothing does."""
+    holds: tuple[str, ...] = ()
+    """Class C: units that must not run with a template's value; none where it may be the way in, and is only told."""
+    joins: bool = False
+    """Class C: who has it is a member of a cluster, and nothing of such a machine is renewed."""
+    remedy: str = ""
+    """What an operator types where nodeprep does not renew it by itself (classes B, C and R)."""
+    seal: Callable[[MachineView], tuple[Action, ...]] | None = None
+    """What takes it out of an image (`nodeprep seal`); None where nothing of it lies in an image."""
 
 
 Observation: TypeAlias = Mapping[str, Reading]

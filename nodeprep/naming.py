@@ -23,7 +23,8 @@ def hostname_for(machine: MachineView, settings: Config, machine_id: str, macs: 
         "role": settings.node.roles[0],
         "id": short,
         "mac": macs[0].replace(":", "")[-6:] if macs else "",
-        "serial": platform.dmi("product_serial").split(" ")[-1][-12:],
+        # Its last twelve characters, without blanks: VMware puts one between any two bytes.
+        "serial": "".join(platform.serial().split())[-12:],
         "index": credential(machine, "nodeprep.index") or "",
     }
     return render_hostname(settings, values)
@@ -41,7 +42,7 @@ def render_hostname(config: Config, values: Mapping[str, str]) -> str:
                 config.origin("node.hostname"),
                 "node.hostname",
                 f"{{{placeholder}}} cannot be told on this machine",
-                "use another placeholder, or pass the credential nodeprep.hostname",
+                "use another placeholder, or pass the credential nodeprep.hostname (for {index}: nodeprep.index)",
             )
     rendered = re.sub(r"{(\w*)}", lambda match: values[match.group(1)], template)
     label = re.sub("[^a-z0-9.-]+", "-", rendered.lower())[:63]

@@ -8,16 +8,6 @@ from nodeprep.errors import HostError
 from nodeprep.machine import MachineView
 from nodeprep.model import Artefact, Claim, Observation, Reading, Unreadable, Values
 
-# State that only a machine which joined a cluster has: nodeprep never renews an identity under it.
-JOINED_STATE = (
-    "/etc/kubernetes/kubelet.conf",
-    "/var/lib/etcd/member",
-    "/etc/rancher/node/password",
-    "/var/lib/rancher/k3s/server/db",
-    "/var/lib/rancher/rke2/server/db",
-    "/var/snap/microk8s/current/var/kubernetes/backend",
-)
-
 
 def observe(artefacts: Iterable[Artefact], machine: MachineView) -> dict[str, Reading]:
     """Return artefact → reading; one that cannot be read says so and spoils no other."""
@@ -43,6 +33,10 @@ def presented(artefacts: Iterable[Artefact], machine: MachineView, observation: 
     return claims
 
 
-def joined(machine: MachineView) -> tuple[str, ...]:
-    """Return the joined cluster state that lies on this machine."""
-    return tuple(path for path in JOINED_STATE if machine.exists(path))
+def joined(artefacts: Iterable[Artefact], machine: MachineView) -> tuple[str, ...]:
+    """Return the artefacts by which this machine is a member of a cluster.
+
+    What cannot be read counts as well: where in doubt, nothing is renewed under a member.
+    """
+    members = (artefact for artefact in artefacts if artefact.joins)
+    return tuple(artefact.name for artefact in members if _read(artefact, machine) != frozenset())

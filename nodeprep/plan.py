@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from nodeprep.model import Artefact, Decision, Finding, Kind, Stage, Verdict
-from nodeprep.steps import Action, Fresh, Plan, Reboot, RunProgram, SetProfile, Situation, Step
+from nodeprep.model import Artefact, Decision, Finding, Kind, Origin, Stage, Verdict
+from nodeprep.steps import (
+    Action,
+    Fresh,
+    HoldUnits,
+    Plan,
+    Reboot,
+    ReleaseUnits,
+    RunProgram,
+    SetProfile,
+    Situation,
+    Step,
+)
 
 RUNNING_SYSTEM = "running-system"
 """The pseudo subject of steps that make running services let go of what was renewed."""
@@ -15,10 +26,23 @@ RUNNING_SYSTEM = "running-system"
 def wanted(artefact: Artefact, finding: Finding, decision: Decision) -> bool:
     """Whether the finding is to be mended by itself.
 
-    A joined machine never changes. A conflict of hostnames between machines that are not copies of one another is the
-    operators' to settle: each of them chose that name.
+    A joined machine never changes. What is enrolled elsewhere and has no units to hold may be the way in, and a reset
+    must lock nobody out. A conflict of hostnames between machines that are not copies of one another is the operators'
+    to settle: each of them chose that name.
     """
-    if decision.joined or artefact.kind is not Kind.A:
+    if artefact.follows_hardware and decision.origin is Origin.NEW_NIC:
+        return finding.verdict is Verdict.INHERITED
+    match artefact.kind:
+        case Kind.A:
+            allowed = not decision.joined
+        case Kind.B:
+            allowed = not decision.joined and not finding.used
+        case Kind.C:
+            is_way_in = not (artefact.holds or artefact.joins)
+            allowed = decision.resets and finding.verdict is Verdict.INHERITED and not is_way_in
+        case Kind.R:
+            allowed = False
+    if not allowed:
         return False
     match finding.verdict:
         case Verdict.INHERITED | Verdict.MISSING:
@@ -42,19 +66,48 @@ def plan(
     steps: list[Step] = []
     for artefact in artefacts:
         finding = by_name.get(artefact.name)
-        if finding is None or not wanted(artefact, finding, decision):
+        if finding is None:
+            continue
+        hold = _hold(artefact, finding, situation)
+        if not wanted(artefact, finding, decision):
+            if hold:
+                steps.append(Step((artefact.name,), hold, "they would run as the template"))
             continue
         if artefact.name == "machine-id":
             situation = replace(situation, machine_id=fresh.machine_id)
         if actions := artefact.plan(finding, fresh, situation):
             renewed.append(artefact)
             reason = f"{finding.verdict.value}: {finding.detail}"
-            steps.append(Step((artefact.name,), actions, reason, after=artefact.after))
+            steps.append(Step((artefact.name,), (*hold, *actions), reason, after=artefact.after))
     stops = _stops(renewed, situation)
     if stops:  # what still runs would write back what is set aside
         idle = {artefact.name for artefact in renewed if artefact.idle}
         steps = [replace(s, after=(*s.after, RUNNING_SYSTEM)) if idle & set(s.subjects) else s for s in steps]
     return Plan((*stops, *_merged(steps), *_restarts(renewed, situation)))
+
+
+def _hold(artefact: Artefact, finding: Finding, situation: Situation) -> tuple[Action, ...]:
+    """Return what keeps from running what would run as the template, unless it is held already."""
+    units = frozenset(artefact.holds)
+    if not units or finding.verdict is not Verdict.INHERITED:
+        return ()
+    if units <= situation.held_units and not units & situation.active_units:
+        return ()
+    return (HoldUnits(artefact.holds),)
+
+
+def releases(artefacts: Iterable[Artefact], findings: Iterable[Finding], held_units: frozenset[str]) -> Plan:
+    """Return the steps that let the units go of what is not the template's any more."""
+    clear = {finding.subject for finding in findings if finding.verdict in (Verdict.OWN, Verdict.ABSENT)}
+    artefacts = tuple(artefacts)
+    free = held_units.difference(*(artefact.holds for artefact in artefacts if artefact.name not in clear))
+    return Plan(
+        tuple(
+            Step((artefact.name,), (ReleaseUnits(units),), "it is not the template's any more")
+            for artefact in artefacts
+            if (units := tuple(sorted(free.intersection(artefact.holds))))
+        )
+    )
 
 
 def _merged(steps: list[Step]) -> list[Step]:

@@ -11,16 +11,15 @@ import os
 import sys
 from dataclasses import fields, is_dataclass
 
-from nodeprep import config, naming, run
+from nodeprep import config, run
 from nodeprep.errors import NodeprepError
 from nodeprep.host.bus import Bus
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Stage
-from nodeprep.observe import observe
-from nodeprep.renewal import Renewal
-from nodeprep.stamp import fingerprints
-from nodeprep.steps import Action, Plan, Situation
+from nodeprep.openings import openings_of
+from nodeprep.situation import PLACEHOLDER, situation_of
+from nodeprep.steps import Action, Plan
 
 
 def main(*, as_json: bool) -> int:
@@ -64,30 +63,12 @@ def main(*, as_json: bool) -> int:
 def foresee(machine: LocalMachine) -> tuple[run.Run, Plan]:
     """Return what would be decided and done. Reads only. Raises NodeprepError."""
     settings = config.load(machine)
-    run.openings_of(machine, settings)
+    openings_of(machine, settings)
     this = run.Run(machine, settings, run.signals_of(machine))
     this.decide()
-    if this.decision.renews and this.renewal is None:
-        observation = observe(this.artefacts, machine)
-        known = this.stamp.artefacts if this.stamp else {}
-        inherited = {
-            name: known.get(name) or fingerprints(name, reading)
-            for name, reading in observation.items()
-            if isinstance(reading, frozenset)
-        }
-        this.renewal = Renewal(this.decision.origin, this.decision.reason, inherited)
     this.look()
-    macs = sorted(link.permanent_mac or link.mac for link in machine.links())
-    situation = Situation(
-        machine_id=this.machine_id(),
-        hostname=naming.hostname_for(machine, settings, run.PLACEHOLDER.machine_id, macs),
-        links=machine.links(),
-        profiles=machine.profiles(),
-        address_on_conflict=settings.address.on_conflict,
-        mac_on_conflict=settings.mac.on_conflict,
-        active_units=this.units(),
-    )
-    steps = tuple(step for stage in Stage for step in this.propose(run.PLACEHOLDER, situation, stage).steps)
+    situation = situation_of(this, PLACEHOLDER.machine_id)
+    steps = tuple(step for stage in Stage for step in this.propose(PLACEHOLDER, situation, stage).steps)
     return this, Plan(steps)
 
 
@@ -95,7 +76,7 @@ def show(action: Action, this: run.Run) -> str:
     """Return an action as one line, without what is secret or confidential in it (machine-id(5))."""
     assert is_dataclass(action)
     told = ", ".join(f"{f.name}={getattr(action, f.name)!r}" for f in fields(action) if f.repr)
-    for name, placeholder in ((this.machine_id(), "MACHINE-ID"), (run.PLACEHOLDER.machine_id, "NEW-MACHINE-ID")):
+    for name, placeholder in ((this.machine_id(), "MACHINE-ID"), (PLACEHOLDER.machine_id, "NEW-MACHINE-ID")):
         told = told.replace(name, placeholder) if name else told
     return f"{type(action).__name__}({told})"
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nodeprep.errors import StampError
+from nodeprep.machine import MachineView
 from nodeprep.model import Origin, Values
 
 PATH = "/var/lib/nodeprep/renewal.json"
@@ -28,6 +29,18 @@ class Renewal:
     inherited: Mapping[str, Values]
     reboots: int = 0
     """How often it has rebooted the machine; once is the most."""
+
+
+def read(machine: MachineView) -> Renewal | None:
+    """Return the renewal under way, or None. A torn one never took effect: it is written before the first change.
+
+    Raises HostError.
+    """
+    text = machine.read_text(PATH)
+    try:
+        return decode(text) if text is not None else None
+    except StampError:
+        return None
 
 
 def encode(renewal: Renewal) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nodeprep.messages import BY_CODE
-from nodeprep.model import Artefact, Decision, Finding, Opening, Verdict
+from nodeprep.model import Artefact, Decision, Finding, Kind, Opening, Verdict
 
 SCHEMA = 1
 STATUS_FILE = "/run/nodeprep/status.json"
@@ -21,6 +21,8 @@ class Problem(NamedTuple):
     code: str
     subject: str
     detail: str
+    remedy: str = ""
+    """What an operator types, where it is more exact than what the code says."""
 
 
 CODES = {
@@ -31,12 +33,18 @@ CODES = {
 }
 
 
-def problem_of(finding: Finding, title: str, failed: str | None) -> Problem:
+def problem_of(finding: Finding, artefact: Artefact, failed: str | None) -> Problem:
     """Return what is to be said about a finding; failed is why its renewal could not be done."""
+    if finding.verdict is Verdict.INHERITED and not failed and artefact.kind is Kind.C:
+        held = f"; held: {', '.join(artefact.holds)}" if artefact.holds else ""
+        return Problem("held-back", finding.subject, f"{artefact.title}: still the template's{held}", artefact.remedy)
+    if finding.verdict is Verdict.INHERITED and not failed and artefact.kind is Kind.B:
+        used = finding.used or "its owner may use it"
+        return Problem("in-use", finding.subject, f"{artefact.title}: still the template's; {used}", artefact.remedy)
     shown = ", ".join(sorted(finding.values)) if finding.subject in ("hostname", "mac") else ""
     if finding.subject.endswith("-address"):
         shown = ", ".join(sorted(finding.values))
-    detail = f"{title}{f' {shown}' if shown else ''}: {failed or finding.detail}"
+    detail = f"{artefact.title}{f' {shown}' if shown else ''}: {failed or finding.detail}"
     return Problem("renewal-failed" if failed else CODES[finding.verdict], finding.subject, detail)
 
 
@@ -52,6 +60,7 @@ def identity(
             "verdict": by_name[artefact.name].verdict.value,
             "value": shown.get(artefact.name, "-"),
             "detail": by_name[artefact.name].detail,
+            "remedy": artefact.remedy if by_name[artefact.name].verdict is Verdict.INHERITED else "",
         }
         for artefact in artefacts
         if artefact.name in by_name
@@ -134,5 +143,5 @@ def _row(problem: Problem) -> dict[str, str]:
         "subject": problem.subject,
         "title": message.title,
         "detail": problem.detail,
-        "remedy": message.remedy,
+        "remedy": problem.remedy or message.remedy,
     }

@@ -11,10 +11,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nodeprep import apply, config, judge, plan, renewal, roles, stamp
+from nodeprep import apply, judge, legacy, plan, renewal, stamp
 from nodeprep.artefacts import catalogue
 from nodeprep.config import Config
-from nodeprep.errors import ConfigError, StampError
 from nodeprep.host import platform, programs
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import (
@@ -22,12 +21,11 @@ from nodeprep.model import (
     Claim,
     Decision,
     Finding,
+    Kind,
     Observation,
-    Opening,
     Origin,
     Reading,
     Stage,
-    Unreadable,
     Values,
     Verdict,
 )
@@ -37,8 +35,15 @@ from nodeprep.stamp import Stamp, fingerprint, fingerprints
 from nodeprep.steps import Fresh, Outcome, Plan, Result, Situation
 from nodeprep.verify import verify
 
-DRIVEN = ("auto", "nftables")
 BAKED_OFFLINE = "/var/lib/nodeprep/baked-offline"
+"""The mark by which a boot is a first one. It says how it came: nothing for the package, or "sealed" and when."""
+SEALED_NOW = "/run/nodeprep/sealed"
+"""There until the next boot, once this machine was sealed: nothing judges it any more."""
+DECIDED = "/var/lib/nodeprep/decided"
+"""An operator's word on what this machine is, "renew" or "keep", until it has been followed (`nodeprep decide`)."""
+ALONE = "alone"
+"""Behind the word: it is for the next boot, and was given while the machine was no member of a cluster."""
+TOLD_BY_HARDWARE = (Origin.FIRST_BOOT, Origin.CLONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,15 @@ class Run:
     artefacts: tuple[Artefact, ...] = field(default_factory=catalogue)
     decision: Decision = Decision(Origin.SAME, "")
     stamp: Stamp | None = None
+    doubt: str = ""
+    """Why the newest stamp cannot be read, where the decision rests on it."""
     renewal: Renewal | None = None
+    word: str = ""
+    """What an operator decided and this run follows."""
+    mark: str | None = None
+    """What the mark of a first boot said when this run began."""
+    is_finished: bool = False
+    """The stamp says what is this machine's own, and what is still a template's."""
     contested: dict[Claim, Values] = field(default_factory=dict)
     original: Observation = field(default_factory=dict)
     observation: Observation = field(default_factory=dict)
@@ -68,27 +81,49 @@ class Run:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     changes: dict[str, Change] = field(default_factory=dict)
 
-    def decide(self) -> None:
-        """Decide how this boot relates to the stamp; a renewal that was cut off goes on. Raises HostError."""
-        self.stamp = read_stamp(self.machine)
-        self.renewal = read_renewal(self.machine)
-        is_joined = bool(joined(self.machine))
-        if self.renewal is not None:
-            self.decision = Decision(self.renewal.origin, self.renewal.reason, is_joined, resumed=True)
+    def decide(self, *, was_ready: bool = False) -> None:
+        """Decide how this boot relates to the stamp; a renewal that was cut off goes on. Raises HostError.
+
+        was_ready: this boot was judged before, and nothing is renewed any more until the next one.
+        """
+        self.stamp, self.doubt = stamp.read(self.machine), stamp.fault(self.machine)
+        self.renewal = renewal.read(self.machine)
+        self.word, _, still_alone = (self.machine.read_text(DECIDED) or "").strip().partition(" ")
+        self.mark = self.machine.read_text(BAKED_OFFLINE)
+        is_joined = bool(joined(self.artefacts, self.machine))
+        if self.word == "keep":
+            self.renewal = None
+        if was_ready:
+            self.word = self.word if self.word == "keep" else ""
+            self.decision = Decision(Origin.SAME, "judged before in this boot", is_joined)
             return
-        self.decision = judge.decide(
-            self.stamp,
-            self.signals,
-            baked_offline=self.machine.exists(BAKED_OFFLINE),
-            on_hardware_change=self.config.identity.on_hardware_change,
-            joined=is_joined,
-        )
+        if self.word == "keep":
+            self.decision = Decision(Origin.MOVED, "an operator decided: this is the machine itself", is_joined)
+        elif self.renewal is not None:
+            self.decision = Decision(self.renewal.origin, self.renewal.reason, is_joined, resumed=True)
+        elif self.word == "renew":
+            self.decision = Decision(Origin.CLONE, "an operator decided: this is a copy", is_joined)
+        else:
+            self.decision = judge.decide(
+                self.stamp,
+                self.signals,
+                baked_offline=self.mark is not None,
+                sealed=(self.mark or "").startswith("seal"),
+                on_hardware_change=self.config.identity.on_hardware_change,
+                joined=is_joined,
+            )
+            self.decision = judge.doubted(self.decision, self.doubt)
+        # Of twins on the wire one is the original, and nobody can tell which: there only an operator's word resets.
+        by_policy = self.config.identity.joined_clone == "reset" and self.decision.origin in TOLD_BY_HARDWARE
+        # A word given to a machine that was no member says nothing of what it has joined since.
+        by_word = self.word == "renew" and not (still_alone and is_joined)
+        if by_word or by_policy:
+            self.decision = replace(self.decision, joined=False, resets=True)
 
     def look(self) -> None:
         """Observe, judge, see which contested values are still presented, and what the steps so far have changed."""
-        inherited = self.renewal.inherited if self.renewal else {}
         self.observation, self.findings, self.contested = verify(
-            self.artefacts, self.machine, inherited, self.contested
+            self.artefacts, self.machine, self._inherited(), self.contested
         )
         self.original = self.original or self.observation
         for artefact in self.artefacts:
@@ -98,32 +133,36 @@ class Run:
                 first = self.changes[artefact.name].old if artefact.name in self.changes else old
                 self.changes[artefact.name] = Change(artefact.name, first, new)
 
-    def begin(self) -> None:
-        """Write down what the template holds, before the first change. Raises HostError where that cannot be kept.
+    def _inherited(self) -> Mapping[str, Values]:
+        """Return the fingerprints that are a template's, as far as that matters in this boot."""
+        if self.renewal:
+            return self.renewal.inherited
+        if self.decision.origin.renews and not self.is_finished:
+            return self.legacy()
+        kept = self.stamp.inherited if self.stamp and self.word != "keep" else {}
+        return {**kept, **self.legacy()} if self.decision.origin is Origin.NEW_NIC else kept
 
-        On a clone that is what the stamp says; on a first boot and on a twin it is everything there is.
-        """
-        inherited: dict[str, Values] = dict(self.renewal.inherited) if self.renewal else {}
-        before = dict(inherited)
-        known = self.stamp.artefacts if self.stamp and self.decision.origin is Origin.CLONE else None
-        observation = observe(self.artefacts, self.machine)
-        for artefact in self.artefacts:
-            reading = observation[artefact.name]
-            if artefact.name in inherited or isinstance(reading, Unreadable):
-                continue
-            if known is not None and not artefact.volatile:
-                inherited[artefact.name] = known.get(artefact.name, frozenset())
-            elif artefact.name == "mac":
-                # A link's own MAC is nobody's legacy; what a profile pins, or a live peer bears as well, is.
-                pinned = {profile.pinned_mac for profile in self.machine.profiles() if profile.pinned_mac}
-                inherited["mac"] = fingerprints("mac", pinned | self.contested.get(Claim.MAC, frozenset()))
-            else:  # what is lacking now is nobody's legacy, and neither is what will be made in its place
-                values = reading if isinstance(reading, frozenset) else ()
-                inherited[artefact.name] = fingerprints(artefact.name, values)
-        if self.renewal is None or inherited != before:
-            self.machine.require_space()
+    def begin(self) -> None:
+        """Write down what the template holds, before the first change. Raises HostError where that cannot be kept."""
+        inherited = self.legacy()
+        if self.renewal is None or inherited != self.renewal.inherited:
+            self.machine.require_room()
             reboots = self.renewal.reboots if self.renewal else 0
             self.keep_renewal(Renewal(self.decision.origin, self.decision.reason, inherited, reboots))
+
+    def legacy(self) -> dict[str, Values]:
+        """Return what the template holds, with what was written down of it before. Reads only."""
+        observation = observe(self.artefacts, self.machine)
+        found = legacy.legacy(
+            self.artefacts, self.machine, observation, self.decision, self.stamp, self.contested
+        ) | dict(self.renewal.inherited if self.renewal else {})
+        if self._is_to_be_named() and isinstance(name := observation.get("hostname"), frozenset):
+            found["hostname"] = found.get("hostname", frozenset()) | fingerprints("hostname", name)
+        return found
+
+    def _is_to_be_named(self) -> bool:
+        """Whether a credential names this machine, which it then is, whoever else has named it since its copying."""
+        return self.config.origin("node.hostname").startswith("credential") and "hostname" not in self.outcomes
 
     def keep_renewal(self, value: Renewal) -> None:
         """Write the renewal under way. Raises HostError."""
@@ -142,7 +181,8 @@ class Run:
         return plan.plan(artefacts, self.findings, self.decision, fresh, situation)
 
     def carry_out(self, steps: Plan) -> None:
-        """Apply a plan and remember what became of it."""
+        """Apply a plan and remember what became of it. Raises HostError where there is no room for it."""
+        self.machine.prepare(steps, f"{self.decision.origin.value}: {self.decision.reason}")
         for outcome in sorted(apply.apply(steps, self.machine), key=lambda o: o.result is not Result.DONE):
             self.outcomes[outcome.subject] = outcome  # a failure is not covered by a later success of the same plan
 
@@ -153,7 +193,8 @@ class Run:
         """
         volatile = frozenset(artefact.name for artefact in self.artefacts if artefact.volatile)
         digest = platform.digest(dict(self.signals))
-        new = stamp.take(self.observation, volatile, self.signals, digest)
+        inherited = {f.subject: f.values for f in self.findings if f.verdict is Verdict.INHERITED}
+        new = stamp.take(self.observation, volatile, self.signals, digest, inherited)
         if self.stamp:
             # What could not be read now is not forgotten: it decides again once it can be.
             hardware = {**self.stamp.hardware, **new.hardware}
@@ -166,29 +207,33 @@ class Run:
             self.machine.write_own(stamp.PATH, stamp.encode(new).encode(), 0o600)
             self.stamp = new
             written = True
-        for path in (BAKED_OFFLINE, renewal.PATH):
+        # A word or a mark that came since, or is for the next boot, is still to be followed.
+        followed = (DECIDED,) if self.word else ()
+        if self.mark is not None and self.machine.read_text(BAKED_OFFLINE) == self.mark:
+            followed = (*followed, BAKED_OFFLINE)
+        for path in (*followed, renewal.PATH):
             if self.machine.exists(path):
                 self.machine.remove_own(path)
                 written = True
-        self.renewal = None
+        if self.renewal:
+            self.machine.prune_attic(self.config.attic.keep, {a.name for a in self.artefacts if a.kind is Kind.C})
+        self.renewal, self.word, self.mark = None, "", None
+        self.is_finished = True
         return written
 
     def adopted(self) -> tuple[str, ...]:
         """Return the artefacts that differ from the stamp though nothing was renewed: an operator changed them."""
         if self.stamp is None or self.renewal is not None:
             return ()
-        names = []
-        for artefact in self.artefacts:
-            reading = self.observation.get(artefact.name)
-            if artefact.volatile or artefact.name in self.changes or not isinstance(reading, frozenset):
-                continue
-            if fingerprints(artefact.name, reading) != self.stamp.artefacts.get(artefact.name, frozenset()):
-                names.append(artefact.name)
-        return tuple(names)
+        stable = [a.name for a in self.artefacts if not a.volatile and a.name not in self.changes]
+        now = {name: reading for name in stable if isinstance(reading := self.observation.get(name), frozenset)}
+        known = self.stamp.artefacts
+        return tuple(name for name in now if fingerprints(name, now[name]) != known.get(name, frozenset()))
 
     def units(self) -> frozenset[str]:
         """Return the units that artefacts name and that run now."""
-        return programs.active_units(frozenset(unit for a in self.artefacts for unit in (*a.idle, *a.restart)))
+        named = frozenset(unit for a in self.artefacts for unit in (*a.idle, *a.restart, *a.holds))
+        return programs.active_units(named)
 
     def machine_id(self) -> str:
         """Return the machine ID of now, or "" where there is none."""
@@ -205,12 +250,6 @@ def show(artefact: Artefact, reading: Reading | None) -> str:
     return ", ".join(" ".join(value.split()) for value in sorted(reading))
 
 
-PLACEHOLDER = Fresh(
-    machine_id="f" * 32, seed=b"", mac="02:00:00:00:00:00", staging="STAGING", ipv4_address="POOL", ipv6_address="POOL"
-)
-"""Stands in where it only matters whether there would be a plan."""
-
-
 def draw(machine: LocalMachine) -> Fresh:
     """Draw everything random that one plan may use. Raises HostError where there is no room for a staging folder."""
     octets = [0x02 | (secrets.randbits(8) & 0xFC), *secrets.token_bytes(5)]
@@ -220,49 +259,6 @@ def draw(machine: LocalMachine) -> Fresh:
         mac=":".join(f"{octet:02x}" for octet in octets),
         staging=machine.make_staging(),
     )
-
-
-def read_stamp(machine: LocalMachine) -> Stamp | None:
-    """Return the stamp, or the one before where it is torn, or None where there is none. Raises HostError."""
-    for path in (stamp.PATH, stamp.PREVIOUS):
-        text = machine.read_text(path)
-        if text is None:
-            continue
-        try:
-            return stamp.decode(text)
-        except StampError:
-            continue
-    return None
-
-
-def read_renewal(machine: LocalMachine) -> Renewal | None:
-    """Return the renewal under way, or None. A torn one never took effect: it is written before the first change."""
-    text = machine.read_text(renewal.PATH)
-    try:
-        return renewal.decode(text) if text is not None else None
-    except StampError:
-        return None
-
-
-def openings_of(machine: LocalMachine, settings: Config) -> tuple[Opening, ...]:
-    """Return what the node's roles need open.
-
-    Raises ConfigError for a role that is not there or not usable, and for what this release does not do.
-    """
-    firewall = settings.firewall
-    unmet = {
-        "firewall.backend": firewall.backend if firewall.backend not in DRIVEN and firewall.mode != "off" else None,
-        "identity.joined_clone": settings.identity.joined_clone if settings.identity.joined_clone != "hold" else None,
-        "peers.unicast": settings.peers.unicast,
-    }
-    for key, value in unmet.items():
-        if value:
-            problem = f"{value!r} is not in this release"
-            raise ConfigError(settings.origin(key), key, problem, "leave the key at its default")
-    files = config.role_files(machine)
-    known = {name: roles.parse(name, config.role_table(machine, path), path) for name, path in files.items()}
-    chosen = roles.select(settings.node.roles, known, settings.origin("node.roles"))
-    return roles.openings(chosen, settings.cluster.nodes, settings.cluster.clients)
 
 
 def wanting(findings: Sequence[Finding]) -> bool:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from nodeprep import naming, run
+from nodeprep import run
 from nodeprep.address import secure_address
 from nodeprep.errors import HostError
 from nodeprep.host import witness
@@ -19,10 +19,10 @@ from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim, Stage, Values
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
-from nodeprep.plan import reboot
+from nodeprep.plan import reboot, releases
 from nodeprep.renewal import LIVE
 from nodeprep.run import Run
-from nodeprep.steps import Situation
+from nodeprep.situation import situation_of
 from nodeprep.wire import Contest, Wire
 
 NETWORK_TIMEOUT_S = 20.0
@@ -58,6 +58,8 @@ class Settler:
                 return reason
             contest = await self._probe(this, standing)
             if not this.contested:
+                free = releases(this.artefacts, this.findings, frozenset(this.machine.held_units()))
+                await asyncio.to_thread(this.carry_out, free)
                 return contest
             if not renew or (tried and not done):
                 return replace(contest, clear=False)
@@ -79,20 +81,6 @@ class Settler:
         await asyncio.to_thread(this.look)
         return contest
 
-    async def _situation(self, this: Run) -> Situation:
-        """Return what planning may know. Raises ConfigError where the hostname's template cannot be filled in."""
-        machine = this.machine
-        macs = sorted(link.permanent_mac or link.mac for link in machine.links())
-        return Situation(
-            machine_id=this.machine_id(),
-            hostname=naming.hostname_for(machine, this.config, this.machine_id(), macs),
-            links=machine.links(),
-            profiles=machine.profiles(),
-            address_on_conflict=this.config.address.on_conflict,
-            mac_on_conflict=this.config.mac.on_conflict,
-            active_units=await asyncio.to_thread(this.units),
-        )
-
     async def _renew(self, this: Run) -> bool:
         """Carry out what is to be renewed: first what lives in files, then what the managers own. Whether any was."""
         assert self.live is not None
@@ -104,7 +92,7 @@ class Settler:
         done = False
         for stage in Stage:
             fresh = await asyncio.to_thread(run.draw, this.machine)
-            situation = await self._situation(this)
+            situation = await asyncio.to_thread(situation_of, this, this.machine_id())
             if stage is Stage.MAIN:
                 fresh = await secure_address(this, fresh, situation, self.wire, self.tell)
             steps = this.propose(fresh, situation, stage)

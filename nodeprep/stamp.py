@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nodeprep.errors import StampError
+from nodeprep.machine import MachineView
 from nodeprep.model import Observation, Values
 
 PATH = "/var/lib/nodeprep/stamp.json"
@@ -36,12 +37,21 @@ class Stamp:
     hardware: Mapping[str, Values] = field(default_factory=dict)
     hardware_digest: str = ""
     artefacts: Mapping[str, Values] = field(default_factory=dict)
+    inherited: Mapping[str, Values] = field(default_factory=dict)
+    """What is still a template's, by policy or because its owner uses it: it is reported as long as it is there."""
 
 
 def take(
-    observation: Observation, volatile: frozenset[str], signals: Mapping[str, Values], hardware_digest: str
+    observation: Observation,
+    volatile: frozenset[str],
+    signals: Mapping[str, Values],
+    hardware_digest: str,
+    inherited: Mapping[str, Values],
 ) -> Stamp:
-    """Return the stamp of what was observed; unreadable and volatile artefacts are left out."""
+    """Return the stamp of what was observed; unreadable and volatile artefacts are left out.
+
+    inherited: artefact → values that are still a template's.
+    """
     return Stamp(
         hardware={kind: fingerprints(kind, values) for kind, values in signals.items() if values},
         hardware_digest=hardware_digest,
@@ -49,6 +59,9 @@ def take(
             name: fingerprints(name, reading)
             for name, reading in observation.items()
             if isinstance(reading, frozenset) and reading and name not in volatile
+        },
+        inherited={
+            name: fingerprints(name, values) for name, values in inherited.items() if values and name not in volatile
         },
     )
 
@@ -59,11 +72,37 @@ def _body(stamp: Stamp) -> dict[str, object]:
         "hardware_digest": stamp.hardware_digest,
         "hardware": {kind: sorted(values) for kind, values in sorted(stamp.hardware.items())},
         "artefacts": {name: sorted(values) for name, values in sorted(stamp.artefacts.items())},
+        "inherited": {name: sorted(values) for name, values in sorted(stamp.inherited.items())},
     }
 
 
 def _checksum(body: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def read(machine: MachineView) -> Stamp | None:
+    """Return the stamp, or the one before where it is torn, or None where there is none. Raises HostError."""
+    for path in (PATH, PREVIOUS):
+        text = machine.read_text(path)
+        if text is None:
+            continue
+        try:
+            return decode(text)
+        except StampError:
+            continue
+    return None
+
+
+def fault(machine: MachineView) -> str:
+    """Return why the newest stamp cannot be read, or "" where it can, or none was ever written. Raises HostError."""
+    text = machine.read_text(PATH)
+    if text is None:
+        return f"{PATH} is not there, though the one before it is" if machine.exists(PREVIOUS) else ""
+    try:
+        decode(text)
+    except StampError as error:
+        return f"{PATH}: {error}"
+    return ""
 
 
 def encode(stamp: Stamp) -> str:
@@ -81,13 +120,14 @@ def decode(text: str) -> Stamp:
         document = json.loads(text)
         checksum = document.pop("checksum")
         if document.get("schema") != SCHEMA:
-            raise StampError(f"the stamp's schema is {document.get('schema')!r}, not {SCHEMA}")
+            raise StampError(f"the stamp's schema is {document.get('schema')!r}, and this release reads {SCHEMA}")
         if checksum != _checksum(document):
             raise StampError("the stamp's checksum does not match")
         return Stamp(
             hardware={kind: frozenset(values) for kind, values in document["hardware"].items()},
             hardware_digest=document["hardware_digest"],
             artefacts={name: frozenset(values) for name, values in document["artefacts"].items()},
+            inherited={name: frozenset(values) for name, values in document.get("inherited", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StampError(f"the stamp cannot be read: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from hashlib import blake2s
 from typing import TypeAlias
 
 from nodeprep.model import Link, Opening, Profile
@@ -25,6 +26,14 @@ class ReplaceText:
     path: str
     old: str
     new: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceSecret(ReplaceText):
+    """Do the same with a text that no plan may show."""
+
+    old: str = field(repr=False)
+    new: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,44 @@ class ApplyOpenings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepCopy:
+    """Copy every file that matches the pattern into the attic, before a program changes it in its place."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class BringBack:
+    """Put what a run keeps in the attic back in its place; what lies there now goes to the attic."""
+
+    run: str
+    kept: str
+    """Where it lies below the run's folder."""
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete every path that matches, folders with all that is in them; only ever in an image that is sealed."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldUnits:
+    """Stop units, and keep them from starting until they are released."""
+
+    units: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseUnits:
+    """Let units start again, and start those that the operator has enabled."""
+
+    units: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reboot:
     """Boot again, because the running system still holds the old identity."""
 
@@ -122,6 +169,11 @@ Action: TypeAlias = (
     | SetProfile
     | SetLinkMac
     | ApplyOpenings
+    | KeepCopy
+    | BringBack
+    | Remove
+    | HoldUnits
+    | ReleaseUnits
     | Reboot
 )
 
@@ -181,6 +233,10 @@ class Fresh:
     """ADDRESS/PREFIX from the pool, probed and claimed, or None if none was asked for or free."""
     ipv6_address: str | None = None
 
+    def derived(self, purpose: str) -> bytes:
+        """Return 32 random bytes of one purpose's own, the same each time that it is asked."""
+        return blake2s(purpose.encode(), key=self.seed[:32]).digest()
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -195,5 +251,7 @@ class Situation:
     mac_on_conflict: str = "renew"
     active_units: frozenset[str] = frozenset()
     """Of the units that artefacts name, those that run now."""
+    held_units: frozenset[str] = frozenset()
+    """The units that we keep from starting."""
     mount_points: frozenset[str] = frozenset()
     early: bool = False

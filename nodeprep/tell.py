@@ -20,17 +20,17 @@ NOT_POOLED = (("ipv4-address", "conflict"), ("ipv6-address", "conflict"))
 
 def weigh(this: Run, contest: Contest, openings: report.Document) -> tuple[list[Problem], list[Problem]]:
     """Return what keeps the node from being ready, and what an operator should know besides."""
-    titles = {artefact.name: artefact.title for artefact in this.artefacts}
+    by_name = {artefact.name: artefact for artefact in this.artefacts}
     failed = {o.subject: o.detail for o in this.outcomes.values() if o.result is not Result.DONE}
-    weight = readiness(this.findings, this.outcomes.values(), this.decision)
-    problems = [report.problem_of(f, titles[f.subject], failed.get(f.subject)) for f in weight.blocking]
-    warnings = [report.problem_of(f, titles[f.subject], None) for f in weight.warnings]
+    weight = readiness(this.artefacts, this.findings, this.outcomes.values(), this.decision)
+    problems = [report.problem_of(f, by_name[f.subject], failed.get(f.subject)) for f in weight.blocking]
+    warnings = [report.problem_of(f, by_name[f.subject], None) for f in weight.warnings]
     if not contest.clear and not problems:
         problems.append(Problem("conflict", "", "a live peer contests this node's identity"))
     if this.decision.joined and this.decision.origin.renews:
-        problems.insert(0, Problem("joined-clone", "", this.decision.reason))
+        problems.insert(0, _joined_clone(this, this.decision.reason))
     elif this.decision.joined and this.contested:
-        problems.insert(0, Problem("joined-clone", "", "a live peer presents the identity of this joined machine"))
+        problems.insert(0, _joined_clone(this, "a live peer presents the identity of this joined machine"))
     if this.config.address.on_conflict == "pool":
         problems = [p._replace(code="no-pool-address") if (p.subject, p.code) in NOT_POOLED else p for p in problems]
     if "openings" in failed:
@@ -38,9 +38,23 @@ def weigh(this: Run, contest: Contest, openings: report.Document) -> tuple[list[
     warnings += [Problem("openings", "openings", f"may be closed by {name}") for name in openings["closed_by"]]
     if this.decision.origin in (Origin.MOVED, Origin.NEW_NIC):
         warnings.append(Problem("moved", "", this.decision.reason))
-    if this.decision.origin is Origin.WEAK:
+    if this.doubt:
+        # Where nothing tells that this is the machine itself it is held, and its stamp stays as it is.
+        (problems if this.decision.origin is Origin.WEAK else warnings).append(Problem("stamp", "", this.doubt))
+    elif this.decision.origin is Origin.WEAK:
         warnings.append(Problem("weak-evidence", "", this.decision.reason))
     return problems, warnings
+
+
+def _joined_clone(this: Run, why: str) -> Problem:
+    """Return what is said of a copy that is a member of a cluster: by what, and the commands that end it."""
+    members = [a for a in this.artefacts if a.joins and this.observation.get(a.name)]
+    ways = "; ".join(dict.fromkeys(artefact.remedy for artefact in members))
+    remedy = (
+        f"If this is the copy: `{ways}`, or `nodeprep decide renew`, which sets its membership aside. "
+        "If it is the original, restored or moved: `nodeprep decide keep`."
+    )
+    return Problem("joined-clone", "", f"{why} ({', '.join(artefact.title for artefact in members)})", remedy)
 
 
 def document(

@@ -21,6 +21,11 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
     return (LinkFile(PATH, "/etc/machine-id"),)
 
 
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Let it follow the machine ID."""
+    return (LinkFile(PATH, "/etc/machine-id"),) if observe(machine) else ()
+
+
 ARTEFACT = Artefact(
     name="dbus-machine-id",
     title="D-Bus copy of the machine ID",
@@ -31,4 +36,5 @@ ARTEFACT = Artefact(
     observe=observe,
     plan=plan,
     confidential=True,
+    seal=seal,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nodeprep.machine import MachineView
 from nodeprep.model import Artefact, Claim, Finding, Kind, Lacking, Reading, Stage
-from nodeprep.steps import Action, Fresh, SetHostname, Situation
+from nodeprep.steps import Action, Fresh, SetHostname, Situation, WriteFile
 
 
 def observe(machine: MachineView) -> Reading:
@@ -18,6 +18,11 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
     return () if situation.hostname in finding.values | {""} else (SetHostname(situation.hostname),)
 
 
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Leave an image without a static hostname, which the first boot then misses (hostname(5))."""
+    return (WriteFile("/etc/hostname", b""),)
+
+
 ARTEFACT = Artefact(
     name="hostname",
     title="hostname",
@@ -28,4 +33,5 @@ ARTEFACT = Artefact(
     observe=observe,
     plan=plan,
     claim=Claim.HOSTNAME,
+    seal=seal,
 )

@@ -39,4 +39,5 @@ ARTEFACT = Artefact(
     after=("hostname",),
     observe=observe,
     plan=plan,
+    # Not sealed: without its line a machine cannot resolve its own name, and the first boot renews the one it finds.
 )

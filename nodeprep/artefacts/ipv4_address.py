@@ -30,11 +30,21 @@ def holder(situation: Situation, values: Values) -> Profile | None:
     return next((profile for profile in used if bare(profile.ipv4_addresses) & values), None)
 
 
+def leased_anew(situation: Situation, values: Values) -> tuple[Action, ...]:
+    """Activate anew the profiles of the links that hold one of the addresses for a time."""
+    doubled = {link.name for link in situation.links for a in link.addresses if a.dynamic and a.address in values}
+    first = {profile.link: profile for profile in reversed(situation.profiles)}
+    return tuple(SetProfile(first[link].key, link) for link in sorted(doubled) if link in first)
+
+
 def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
-    """Replace the doubled address by the one secured from the pool, or by a lease, as the policy says."""
+    """Replace the doubled address by the one secured from the pool, or by a lease, as the policy says.
+
+    A doubled lease is asked for anew: by then the client has an identity of its own.
+    """
     profile = holder(situation, finding.values)
     if profile is None or profile.link is None:
-        return ()
+        return leased_anew(situation, finding.values)
     kept = tuple(a for a in profile.ipv4_addresses if not bare((a,)) & finding.values)
     if situation.address_on_conflict == "dhcp":
         return (SetProfile(profile.key, profile.link, ipv4_addresses=kept),)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nodeprep.machine import MachineView
 from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.reading import removals
 from nodeprep.steps import Action, Fresh, RenameFolder, Situation
 
 FOLDER = "/var/log/journal"
@@ -27,6 +28,11 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
     )
 
 
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Take the logs out of the image, whatever their folders are called."""
+    return removals(machine, (f"{FOLDER}/*",))
+
+
 ARTEFACT = Artefact(
     name="journal-folder",
     title="journal folder",
@@ -37,4 +43,5 @@ ARTEFACT = Artefact(
     observe=observe,
     plan=plan,
     confidential=True,
+    seal=seal,
 )

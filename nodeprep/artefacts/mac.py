@@ -5,14 +5,25 @@ A doubled MAC is the worst of the doubles: frames reach either machine, and conf
 
 from __future__ import annotations
 
+import re
+
 from nodeprep.machine import MachineView
-from nodeprep.model import Artefact, Claim, Finding, Kind, Reading, Stage
-from nodeprep.steps import Action, Fresh, SetLinkMac, SetProfile, Situation
+from nodeprep.model import Artefact, Claim, Finding, Kind, Reading, Stage, Values
+from nodeprep.steps import Action, Fresh, ReplaceText, SetLinkMac, SetProfile, Situation
+
+KEYFILES = "/etc/NetworkManager/system-connections/*"
+PIN = re.compile(r"(?im)^(cloned|assigned)-mac-address[ \t]*=[ \t]*([0-9a-f]{2}:){5}[0-9a-f]{2}[ \t]*$\n?")
+"""A literal MAC; words such as "stable" and "random" give every machine its own."""
 
 
 def observe(machine: MachineView) -> Reading:
     """Return the MACs that the links bear now."""
     return frozenset(link.mac for link in machine.links())
+
+
+def handed_down(machine: MachineView, reading: Values) -> Values:
+    """Return what profiles pin: a link's own MAC is nobody's legacy."""
+    return frozenset(profile.pinned_mac for profile in machine.profiles() if profile.pinned_mac)
 
 
 def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
@@ -42,6 +53,15 @@ def numbered(mac: str, index: int) -> str:
     return f"{head}:{(int(last, 16) + index) % 256:02x}"
 
 
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Take the pins out of NetworkManager's files; what it has in memory, and its links, stay as they are."""
+    return tuple(
+        ReplaceText(path, pin[0], "")
+        for path in machine.glob(KEYFILES)
+        for pin in PIN.finditer(machine.read_text(path) or "")
+    )
+
+
 ARTEFACT = Artefact(
     name="mac",
     title="MAC addresses",
@@ -52,4 +72,6 @@ ARTEFACT = Artefact(
     observe=observe,
     plan=plan,
     claim=Claim.MAC,
+    handed_down=handed_down,
+    seal=seal,
 )

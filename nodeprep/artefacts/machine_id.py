@@ -34,6 +34,11 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
     return (*uncover, WriteFile(PATH, f"{fresh.machine_id}\n".encode(), 0o444))
 
 
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Empty it in the image: systemd takes a file that is missing, or says otherwise, for a first boot."""
+    return (WriteFile(PATH, b"", 0o444),)
+
+
 ARTEFACT = Artefact(
     name="machine-id",
     title="machine ID",
@@ -45,4 +50,5 @@ ARTEFACT = Artefact(
     claim=Claim.MACHINE_ID,
     confidential=True,
     restart=("systemd-journald.service", "systemd-hostnamed.service", "systemd-networkd.service"),
+    seal=seal,
 )

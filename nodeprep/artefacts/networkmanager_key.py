@@ -6,9 +6,11 @@ from hashlib import sha256
 
 from nodeprep.machine import MachineView
 from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.reading import removals
 from nodeprep.steps import Action, Fresh, SetAside, Situation
 
 PATH = "/var/lib/NetworkManager/secret_key"
+TIMESTAMPS = "/var/lib/NetworkManager/timestamps"
 
 
 def observe(machine: MachineView) -> Reading:
@@ -19,7 +21,12 @@ def observe(machine: MachineView) -> Reading:
 
 def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
     """Set it aside with the timestamps; NetworkManager makes a new one when it starts."""
-    return (SetAside("/var/lib/NetworkManager/timestamps"), SetAside(PATH))
+    return (SetAside(TIMESTAMPS), SetAside(PATH))
+
+
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Take it out of the image, with the record of when and where profiles were used."""
+    return removals(machine, (TIMESTAMPS, "/var/lib/NetworkManager/seen-bssids", PATH))
 
 
 ARTEFACT = Artefact(
@@ -32,4 +39,5 @@ ARTEFACT = Artefact(
     plan=plan,
     confidential=True,
     idle=("NetworkManager.service",),
+    seal=seal,
 )

@@ -6,9 +6,11 @@ from hashlib import sha256
 
 from nodeprep.machine import MachineView
 from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.reading import removals
 from nodeprep.steps import Action, Fresh, Situation, WriteFile
 
 PATH = "/var/lib/systemd/random-seed"
+LOADERS = tuple(f"{folder}/loader/random-seed" for folder in ("/boot", "/boot/efi", "/efi"))
 
 
 def observe(machine: MachineView) -> Reading:
@@ -22,6 +24,11 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
     return (WriteFile(PATH, fresh.seed, 0o600),)
 
 
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Take it out of the image, and the boot loader's as well."""
+    return removals(machine, (PATH, *LOADERS))
+
+
 ARTEFACT = Artefact(
     name="random-seed",
     title="random seed",
@@ -32,4 +39,5 @@ ARTEFACT = Artefact(
     plan=plan,
     volatile=True,
     confidential=True,
+    seal=seal,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from nodeprep.machine import MachineView
 from nodeprep.model import Artefact, Claim, Finding, Kind, Lacking, Reading, Stage
+from nodeprep.reading import removals
 from nodeprep.steps import Action, Fresh, ReplaceFiles, RunProgram, Situation
 
 KEYS = "/etc/ssh/ssh_host_*key*"
@@ -28,6 +29,11 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
     )
 
 
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Take them out of the image, certificates of them too; the first boot makes a set before sshd starts."""
+    return removals(machine, (KEYS,))
+
+
 ARTEFACT = Artefact(
     name="ssh-host-keys",
     title="SSH host keys",
@@ -40,4 +46,5 @@ ARTEFACT = Artefact(
     claim=Claim.SSH_HOST_KEY,
     confidential=True,
     restart=("ssh.service", "sshd.service"),
+    seal=seal,
 )

@@ -6,24 +6,24 @@ Every path is absolute and taken below `root`, so that the same code serves a mo
 from __future__ import annotations
 
 import glob
-import json
 import os
-import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 
 from nodeprep.errors import HostError
+from nodeprep.host import attic, room
+from nodeprep.host.attic import Attic
+from nodeprep.host.transfer import move, remove, sync, temporary, unlink
+from nodeprep.steps import Action
 
 STATE = "/var/lib/nodeprep"
-ATTIC = f"{STATE}/attic"
 STAGING = f"{STATE}/staging"
-MINIMUM_FREE_BYTES = 16 * 1024 * 1024
 
 
 @contextmanager
-def _named(path: str) -> Iterator[None]:
+def named(path: str) -> Iterator[None]:
     """Say as HostError, with the path, what the file system refused."""
     try:
         yield
@@ -36,8 +36,8 @@ class Files:
 
     def __init__(self, run: str, root: str = "") -> None:
         self.run = run
+        self.attic = Attic(run, root)
         self._root = root
-        self._attic = f"{ATTIC}/{run}"
 
     def real(self, path: str) -> str:
         """Return where an absolute path of the machine lies for us."""
@@ -47,7 +47,7 @@ class Files:
 
     def read_bytes(self, path: str) -> bytes | None:
         """Return a file's content, or None where there is none. Raises HostError."""
-        with _named(path):
+        with named(path):
             try:
                 with open(self.real(path), "rb") as file:
                     return file.read()
@@ -67,53 +67,85 @@ class Files:
         """Whether a symbolic link lies there."""
         return os.path.islink(self.real(path))
 
+    def modified(self, path: str) -> int:
+        """Return when a file was written last, in nanoseconds, 0 where there is none. Raises HostError."""
+        with named(path):
+            try:
+                return os.stat(self.real(path)).st_mtime_ns
+            except (FileNotFoundError, NotADirectoryError):
+                return 0
+
     def glob(self, pattern: str) -> tuple[str, ...]:
         """Return the paths that match, sorted."""
         return tuple(sorted(path[len(self._root) :] for path in glob.glob(glob.escape(self._root) + pattern)))
 
     # Touching
 
+    def about(self, subjects: tuple[str, ...]) -> None:
+        """Say what the calls that follow are about, for the attic's manifest."""
+        self.attic.about(subjects)
+
+    def keep_copy(self, pattern: str) -> None:
+        """Copy every file that matches into the attic. Raises HostError."""
+        for path in self.glob(pattern):
+            self._keep(path)
+
+    def remove(self, pattern: str) -> None:
+        """Delete what matches, folders with all that is in them. Raises HostError."""
+        for path in self.glob(pattern):
+            with named(path):
+                remove(self.real(path))
+                sync(os.path.dirname(self.real(path)))
+
     def write_file(self, path: str, content: bytes, mode: int) -> None:
         """Put content at path atomically and durably; what was there goes to the attic. Raises HostError."""
         self._keep(path)
-        self.write_own(path, content, mode)
+        with named(path):
+            status = os.stat(self.real(path)) if os.path.exists(self.real(path)) else None
+        self.write_own(path, content, mode, (status.st_uid, status.st_gid) if status else None)
 
     def replace_text(self, path: str, old: str, new: str) -> None:
         """Replace the first occurrence of a piece of text. Raises HostError where it is not there."""
         text = self.read_text(path)
         if text is None or old not in text:
             raise HostError(f"{path}: what was to be replaced is not there any more")
-        with _named(path):
-            mode = stat.S_IMODE(os.stat(self.real(path)).st_mode)
-        self.write_file(path, text.replace(old, new, 1).encode(), mode)
+        with named(path):
+            status = os.stat(self.real(path))
+        self._keep(path)
+        content = text.replace(old, new, 1).encode()
+        self.write_own(path, content, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid))
 
     def link_file(self, path: str, target: str) -> None:
         """Make path a symbolic link, atomically. Raises HostError."""
         if self.is_symlink(path) and os.readlink(self.real(path)) == target:
             return
         self._keep(path)
-        with _named(path):
-            temporary = _temporary(self.real(path))
-            _unlink(temporary)
-            os.symlink(target, temporary)
-            os.rename(temporary, self.real(path))
-            _sync_folder(os.path.dirname(self.real(path)))
+        with named(path):
+            part = temporary(self.real(path))
+            unlink(part)
+            os.symlink(target, part)
+            os.rename(part, self.real(path))
+            sync(os.path.dirname(self.real(path)))
 
     def set_aside(self, pattern: str) -> None:
         """Move everything that matches into the attic. Raises HostError."""
         for path in self.glob(pattern):
-            with _named(path):
-                kept = self._attic_path(path)
-                _move(self.real(path), kept)
-                self._note(path, "set aside")
+            with named(path):
+                self.attic.set_aside(path)
 
     def rename_folder(self, path: str, new_path: str) -> None:
         """Rename a folder, or set it aside where the new name is taken. Raises HostError."""
         if self.exists(new_path):
             self.set_aside(glob.escape(path))
             return
-        with _named(path):
-            _move(self.real(path), self.real(new_path))
+        with named(path):
+            self.attic.note("renamed", path, new=new_path)
+            move(self.real(path), self.real(new_path))
+
+    def bring_back(self, run: str, kept: str, path: str) -> None:
+        """Put what a run keeps in the attic back in its place; what lies there now is kept. Raises HostError."""
+        with named(path):
+            self.attic.bring_back(run, kept, path)
 
     def replace_files(self, pattern: str, staging: str) -> None:
         """Put a staging folder's files where the pattern matches; public halves last, since they are what is observed.
@@ -121,61 +153,67 @@ class Files:
         Old files without a successor go to the attic before the public halves are in place. Raises HostError.
         """
         folder = os.path.dirname(pattern)
-        with _named(folder):
+        with named(folder):
             fresh = sorted(os.listdir(self.real(staging)), key=lambda name: (name.endswith(".pub"), name))
             if not fresh:
                 raise HostError(f"{staging}: nothing was made to replace {pattern}")
             stale = [path for path in self.glob(pattern) if os.path.basename(path) not in fresh]
             for name in fresh:
                 self._keep(f"{folder}/{name}")
-                _sync_file(self.real(f"{staging}/{name}"))
+                if os.path.isfile(before := self.real(f"{folder}/{name}")):
+                    # Who could read the old one can read the new one.
+                    status = os.stat(before)
+                    os.chown(self.real(f"{staging}/{name}"), status.st_uid, status.st_gid)
+                    os.chmod(self.real(f"{staging}/{name}"), stat.S_IMODE(status.st_mode))
+                sync(self.real(f"{staging}/{name}"))
             for name in fresh:
                 if name.endswith(".pub"):
                     while stale:
                         self.set_aside(glob.escape(stale.pop(0)))
-                temporary = _temporary(self.real(f"{folder}/{name}"))
-                _move(self.real(f"{staging}/{name}"), temporary)
-                os.rename(temporary, self.real(f"{folder}/{name}"))
-            _sync_folder(self.real(folder))
+                move(self.real(f"{staging}/{name}"), self.real(f"{folder}/{name}"))
+            sync(self.real(folder))
         for path in stale:
             self.set_aside(glob.escape(path))
 
     # Our own state: no attic, since nothing of the operator's is replaced
 
-    def write_own(self, path: str, content: bytes, mode: int) -> None:
+    def write_own(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
         """Put content at path atomically and durably. Raises HostError."""
-        with _named(path):
+        with named(path):
             real = self.real(path)
             folder = os.path.dirname(real)
             if not os.path.isdir(folder):
                 os.makedirs(folder, mode=0o755)
-            temporary = _temporary(real)
+            part = temporary(real)
             try:
-                _unlink(temporary)
-                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                unlink(part)
+                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(content)
                     file.flush()
+                    if owner:
+                        os.fchown(file.fileno(), *owner)
                     os.fchmod(file.fileno(), mode)
                     os.fsync(file.fileno())
-                os.rename(temporary, real)
+                os.rename(part, real)
             except OSError:
-                _unlink(temporary)
+                unlink(part)
                 raise
-            _sync_folder(folder)
+            sync(folder)
 
     def remove_own(self, path: str) -> None:
         """Remove one of our own files, if it is there. Raises HostError."""
-        with _named(path):
-            _unlink(self.real(path))
+        with named(path):
+            unlink(self.real(path))
             if os.path.isdir(os.path.dirname(self.real(path))):
-                _sync_folder(os.path.dirname(self.real(path)))
+                sync(os.path.dirname(self.real(path)))
 
     def make_staging(self) -> str:
-        """Return an empty folder of our own, with etc/ssh in it for ssh-keygen -A. Raises HostError."""
-        with _named(STAGING):
+        """Return an empty folder of our own, with the folders in it that programs expect. Raises HostError."""
+        with named(STAGING):
             shutil.rmtree(self.real(STAGING), ignore_errors=True)
-            os.makedirs(self.real(f"{STAGING}/etc/ssh"), mode=0o700)
+            for folder in ("etc/ssh", "etc/ssl/certs", "etc/ssl/private"):
+                os.makedirs(self.real(f"{STAGING}/{folder}"), mode=0o700)
             os.chmod(self.real(STAGING), 0o700)
         return STAGING
 
@@ -183,82 +221,20 @@ class Files:
         """Remove the staging folder and what is left in it."""
         shutil.rmtree(self.real(STAGING), ignore_errors=True)
 
-    def require_space(self) -> None:
-        """Raise HostError where a renewal could fill the disk, before anything is touched."""
-        with _named(STATE):
-            os.makedirs(self.real(STATE), mode=0o700, exist_ok=True)
-            free = os.statvfs(self.real(STATE))
-        if free.f_bavail * free.f_frsize < MINIMUM_FREE_BYTES:
-            raise HostError(f"{STATE}: less than {MINIMUM_FREE_BYTES // 1024 // 1024} MiB free; nothing was renewed")
+    # The attic, and room for it
 
-    def _attic_path(self, path: str) -> str:
-        kept = self.real(f"{self._attic}/files{path}")
-        os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
-        for folder in (ATTIC, self._attic):
-            os.chmod(self.real(folder), 0o700)
-        return kept if not os.path.lexists(kept) else f"{kept}.{secrets.token_hex(4)}"
+    def require_room(self, actions: Iterable[Action] | None = None) -> None:
+        """Raise HostError where these actions could not all be done for want of room; see room.require."""
+        with named(STATE):
+            os.makedirs(self.real(STATE), mode=0o700, exist_ok=True)
+        room.require(actions, self.glob, self._root)
+
+    def prune_attic(self, keep: int, spared: Set[str]) -> tuple[str, ...]:
+        """Remove the oldest runs of the attic beyond a number; see attic.prune. Raises HostError."""
+        with named(attic.ATTIC):
+            return attic.prune(keep, spared, self.run, self._root)
 
     def _keep(self, path: str) -> None:
         """Copy what lies at path into the attic, if anything does."""
-        with _named(path):
-            if self.exists(path):
-                kept = self._attic_path(path)
-                shutil.copy2(self.real(path), kept, follow_symlinks=False)
-                if not os.path.islink(kept):
-                    _sync_file(kept)
-                _sync_folder(os.path.dirname(kept))
-                self._note(path, "replaced")
-
-    def _note(self, path: str, what: str) -> None:
-        """Add a line to the manifest of this run."""
-        with open(self.real(f"{self._attic}/manifest.jsonl"), "a", encoding="utf-8") as manifest:
-            manifest.write(json.dumps({"path": path, "what": what}) + "\n")
-
-
-def _temporary(path: str) -> str:
-    """Return the one name beside path that a run which was cut off may leave, and that the next run takes over."""
-    return os.path.join(os.path.dirname(path), f".nodeprep-{os.path.basename(path)}")
-
-
-def _move(source: str, target: str) -> None:
-    """Rename, or copy whole and then remove where the file system cannot (overlayfs, another mount)."""
-    try:
-        os.rename(source, target)
-    except OSError:
-        if os.path.isdir(source) and not os.path.islink(source):
-            partial = _temporary(target)
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(source, partial, symlinks=True)
-            for folder, _, names in os.walk(partial):
-                for name in names:
-                    if not os.path.islink(f"{folder}/{name}"):
-                        _sync_file(f"{folder}/{name}")
-                _sync_folder(folder)
-            os.rename(partial, target)
-            _sync_folder(os.path.dirname(target))
-            shutil.rmtree(source)
-        else:
-            shutil.copy2(source, target, follow_symlinks=False)
-            if not os.path.islink(target):
-                _sync_file(target)
-            _sync_folder(os.path.dirname(target))
-            os.unlink(source)
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _sync_file(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(path: str) -> None:
-    _sync_file(path)
+        with named(path):
+            self.attic.keep(path)

@@ -83,6 +83,26 @@ def set_link_mac(name: str, mac: str) -> None:
         raise HostError(f"{name} has the MAC {now} after it was set to {mac}")
 
 
+def restart(name: str, mac: str) -> None:
+    """Take a link down and up again, with a MAC and without its addresses. Raises HostError."""
+    with _netlink(f"set the MAC of {name}") as netlink:
+        index = link(name).index
+        netlink.link("set", index=index, state="down")
+        try:
+            netlink.flush_addr(index=index)
+            _put_mac(netlink, index, mac)
+        finally:
+            netlink.link("set", index=index, state="up")
+
+
+def gateways(name: str) -> tuple[str, ...]:
+    """Return the next hops of a link's default routes, those of IPv4 first. Raises HostError."""
+    with _netlink(f"read the routes of {name}") as netlink:
+        routes = [route for route in list(netlink.get_routes()) if not route["dst_len"]]
+    hops = {route.get_attr("RTA_GATEWAY") for route in routes if route.get_attr("RTA_OIF") == link(name).index} - {None}
+    return tuple(sorted(hops, key=lambda hop: (":" in hop, hop)))
+
+
 def neighbour_answers(name: str, address: str, timeout_s: float = 2.0) -> bool:
     """Whether an address answers ARP or neighbour discovery on a link within timeout_s seconds.
 

@@ -7,6 +7,7 @@ wait, with a bound.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
@@ -15,10 +16,12 @@ from typing import Any, TypeVar
 from nodeprep.errors import HostError
 from nodeprep.host import hostnamed, links
 from nodeprep.host.bus import Bus
+from nodeprep.host.files import Files
 from nodeprep.host.firewall.nftables import Nftables
 from nodeprep.host.local import LocalMachine
+from nodeprep.host.network import ifupdown, netplan, networkd, trial
+from nodeprep.host.network.carrying import with_platform
 from nodeprep.host.network.networkmanager import NetworkManager
-from nodeprep.host.platform import is_moved, permanent_macs
 from nodeprep.model import Link, Opening, Profile
 from nodeprep.steps import SetProfile
 
@@ -26,9 +29,11 @@ T = TypeVar("T")
 CALL_TIMEOUT_S = 90.0
 VIEW_TRIES = 4
 VIEW_AGAIN_S = 0.3
+POLL_S = 0.1
 BUS = "org.freedesktop.DBus"  # Debian's policy for the system bus lets nobody ask it, and then nobody can be misled
 LOGIND = "org.freedesktop.login1"
 NETWORKMANAGER = "org.freedesktop.NetworkManager"
+NETWORKD = "org.freedesktop.network1"
 
 
 class Live:
@@ -39,11 +44,25 @@ class Live:
         self._only_links = only_links
         self._loop = asyncio.get_running_loop()
         self._network = NetworkManager(bus)
+        self._files: Files = Files("live")
+        self._links: tuple[Link, ...] = ()
         self.firewall = Nftables()
 
     async def settled(self, timeout_s: float) -> bool:
-        """Wait until NetworkManager has finished what it starts at boot; whether it has, or is not there at all."""
+        """Wait until the managers have finished what they start at boot; whether they have, or are not there at all.
+
+        What a daemon that was cut off had on trial is undone before.
+        """
+        deadline = time.monotonic() + timeout_s
         try:
+            await asyncio.to_thread(trial.recover, self._files, self._manager)
+            found = await asyncio.to_thread(links.links, self._only_links or None)
+            while await self._bus.has_owner(NETWORKD) and await asyncio.to_thread(
+                networkd.starting, found, self._files
+            ):
+                if time.monotonic() >= deadline:
+                    return False
+                await asyncio.sleep(POLL_S)
             return not await self._network.running() or await self._network.wait_startup(timeout_s)
         except HostError:
             return False
@@ -58,12 +77,22 @@ class Live:
         return await self._view(run)
 
     async def _view(self, run: str) -> LocalMachine:
-        found = tuple(_with_platform(link) for link in await asyncio.to_thread(links.links, self._only_links or None))
-        profiles: tuple[Profile, ...] = ()
+        found = tuple(with_platform(link) for link in await asyncio.to_thread(links.links, self._only_links or None))
+        self._links = found
+        profiles = await asyncio.to_thread(self._profiles_in_files, await self._bus.has_owner(NETWORKD))
         if await self._network.running():
-            profiles = await self._network.profiles()
+            taken = {profile.link for profile in profiles}
+            theirs = await self._network.profiles()
+            profiles += tuple(replace(one, link=None) if one.link in taken else one for one in theirs)
         hostname = await hostnamed.static_hostname(self._bus)
-        return LocalMachine(run, links=found, profiles=profiles, hostname=hostname, managers=self)
+        machine = LocalMachine(run, links=found, profiles=profiles, hostname=hostname, managers=self)
+        self._files = machine  # with its attic
+        return machine
+
+    def _profiles_in_files(self, has_networkd: bool) -> tuple[Profile, ...]:
+        """Return the profiles of the links that networkd, netplan and ifupdown have in hand. Raises HostError."""
+        theirs = networkd.profiles(self._links, self._files) if has_networkd else ()
+        return tuple(map(netplan.adopted, theirs)) + ifupdown.profiles(self._links, self._files)
 
     async def machine_ids(self) -> dict[str, str]:
         """Return who gives which machine ID, of the services on the bus that run and answer (Peer.GetMachineId)."""
@@ -91,6 +120,11 @@ class Live:
             if about["ActiveState"] in ("inactive", "failed") and about["WantedBy"]:
                 await self._bus.call(systemd, path, manager, "StartUnit", "ss", [name, "replace"])
 
+    def _manager(self, profile: str) -> trial.Manager:
+        """Return how the manager of a profile that lies in files takes links down and up."""
+        managers = {networkd.NAME: networkd.MANAGER, netplan.NAME: netplan.MANAGER}
+        return managers.get(profile.partition(":")[0]) or ifupdown.manager(self._files)
+
     # What a worker thread calls
 
     def set_hostname(self, hostname: str) -> None:
@@ -98,8 +132,16 @@ class Live:
         self._in_loop(hostnamed.set_hostname(self._bus, hostname))
 
     def set_profile(self, change: SetProfile) -> None:
-        """Change and activate a profile under a checkpoint. Raises HostError."""
-        self._in_loop(self._network.set_profile(change))
+        """Change a profile through its manager, activate it, and put it back if it does not carry. Raises HostError."""
+        match change.profile.partition(":")[0]:
+            case networkd.NAME:
+                networkd.set_profile(change, self._links, self._files)
+            case netplan.NAME:
+                netplan.set_profile(change, self._links, self._files)
+            case ifupdown.NAME:
+                ifupdown.set_profile(change, self._files)
+            case _:  # a UUID
+                self._in_loop(self._network.set_profile(change))
 
     def set_link_mac(self, link: str, mac: str) -> None:
         """Set the MAC of a link without a profile. Raises HostError."""
@@ -118,9 +160,3 @@ class Live:
         except FutureTimeoutError as error:
             future.cancel()
             raise HostError(f"no answer within {CALL_TIMEOUT_S:.0f} s") from error
-
-
-def _with_platform(link: Link) -> Link:
-    """Add what sysfs says of the hardware where netlink does not, or where a test presents the platform."""
-    presented = permanent_macs().get(link.name) if is_moved() or link.permanent_mac is None else None
-    return replace(link, permanent_mac=presented or link.permanent_mac)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from nodeprep.errors import HostError
-from nodeprep.host import programs
-from nodeprep.host.files import Files
+from nodeprep.host import attic, platform, programs
+from nodeprep.host.files import Files, named
 from nodeprep.model import Link, Opening, Profile
-from nodeprep.steps import SetProfile
+from nodeprep.steps import Plan, SetProfile
+
+HELD = "/var/lib/nodeprep/held"
+"""A file for each unit that is kept from starting."""
 
 
 class Managers(Protocol):
@@ -61,23 +64,71 @@ class LocalMachine(Files):
         """Return the profiles as they were when this view was taken."""
         return self._profiles
 
+    def product_uuid(self) -> str:
+        """Return the SMBIOS product UUID in one byte order, or "" where there is none, or below another root."""
+        return "" if self.real("") else platform.canonical_uuid(platform.dmi("product_uuid"))
+
+    def held_units(self) -> tuple[str, ...]:
+        """Return the units that we keep from starting."""
+        return tuple(path.rsplit("/", 1)[1] for path in self.glob(f"{HELD}/*"))
+
+    def hold_units(self, units: tuple[str, ...]) -> None:
+        """Keep units from starting, and stop those that run. Raises HostError.
+
+        A condition in a drop-in that the package brings for each of them (units/held.conf) looks for the file that is
+        written here, so that the hold lasts over boots and needs no reload.
+        """
+        for unit in units:
+            self.write_own(f"{HELD}/{unit}", b"", 0o644)
+        if running := sorted(programs.active_units(frozenset(units))):
+            programs.run(("systemctl", "stop", *running), 60)
+
+    def release_units(self, units: tuple[str, ...]) -> None:
+        """Let units start again, and start those that are enabled. Raises HostError."""
+        for unit in units:
+            self.remove_own(f"{HELD}/{unit}")
+        if enabled := sorted(programs.enabled_units(frozenset(units))):
+            programs.run(("systemctl", "--no-block", "start", *enabled), 30)
+
     def run_program(self, argv: tuple[str, ...], timeout_s: float) -> None:
         """Run a program; a path in our staging folder is taken below the root. Raises HostError."""
         programs.run(
             tuple(self.real(word) if word.startswith("/var/lib/nodeprep/") else word for word in argv), timeout_s
         )
 
+    def prepare(self, plan: Plan, reason: str) -> None:
+        """See that there is room for a plan, and say why it is carried out, before its first step. Raises HostError."""
+        try:
+            self.require_room([action for step in plan.steps for action in step.actions])
+        except HostError:
+            self.remove_staging()
+            raise
+        self.attic.because(reason)
+
     def set_hostname(self, hostname: str) -> None:
         """Set the hostname through hostnamed. Raises HostError."""
-        self._require().set_hostname(hostname)
+        managers = self._require()
+        self._note_change("hostname", self.hostname(), hostname)
+        managers.set_hostname(hostname)
 
     def set_profile(self, change: SetProfile) -> None:
         """Change and activate a profile. Raises HostError."""
-        self._require().set_profile(change)
+        managers = self._require()
+        before = next((profile for profile in self._profiles if profile.key == change.profile), None)
+        told = {"mac": (before.pinned_mac or "" if before else "", change.mac)}
+        for name in ("ipv4_addresses", "ipv6_addresses"):
+            new = getattr(change, name)
+            told[name] = (", ".join(getattr(before, name, ())), None if new is None else ", ".join(new))
+        for name, (old, value) in told.items():
+            if value is not None:
+                self._note_change(name, old, value, profile=change.profile, link=change.link)
+        managers.set_profile(change)
 
     def set_link_mac(self, link: str, mac: str) -> None:
         """Set a link's MAC. Raises HostError."""
-        self._require().set_link_mac(link, mac)
+        managers = self._require()
+        self._note_change("mac", next((one.mac for one in self._links if one.name == link), ""), mac, link=link)
+        managers.set_link_mac(link, mac)
 
     def apply_openings(self, openings: tuple[Opening, ...], mode: str) -> None:
         """Make the openings in the firewall. Raises HostError."""
@@ -86,6 +137,10 @@ class LocalMachine(Files):
     def reboot(self, reason: str) -> None:
         """Boot the machine again, in order. Raises HostError."""
         programs.run(("systemctl", "reboot", f"--message=nodeprep: {reason}"), 30)
+
+    def _note_change(self, field: str, old: str, new: str, profile: str = "", link: str = "") -> None:
+        with named(attic.ATTIC):
+            self.attic.note("changed", field=field, old=old, new=new, profile=profile, link=link)
 
     def _require(self) -> Managers:
         if self._managers is None:

@@ -19,6 +19,10 @@ FILLER_UUIDS = frozenset(
     }
 )
 
+FILLER_SERIALS = frozenset(
+    {"0", "none", "n/a", "not specified", "default string", "system serial number", "to be filled by o.e.m."}
+)
+
 FILLER_DIGITS = frozenset(uuid.replace("-", "") for uuid in FILLER_UUIDS)
 
 Signals = dict[str, frozenset[str]]
@@ -51,6 +55,12 @@ def _read(path: str) -> str:
 def dmi(name: str) -> str:
     """Return a DMI field (Linux, Documentation/ABI/testing/sysfs-class-dmi), or "" where there is none."""
     return "" if is_hidden() else _read(f"{sysfs()}/class/dmi/id/{name}")
+
+
+def serial() -> str:
+    """Return the product's serial number, or "" where its maker left the field to others."""
+    text = dmi("product_serial")
+    return "" if text.lower() in FILLER_SERIALS else text
 
 
 def canonical_uuid(text: str) -> str:
@@ -88,20 +98,67 @@ def _cloud_instance_id() -> str:
     return _read("/run/cloud-init/.instance-id")  # written by cloud-init in this boot
 
 
+def _container_uuid() -> str:
+    """Return the UUID that a container's manager gave it (systemd.io/CONTAINER_INTERFACE), or "".
+
+    Where it was told none, systemd-nspawn passes on the machine ID of the image, which is no news of the platform.
+    """
+    given = _read("/run/host/container-uuid").lower().replace("-", "")
+    return "" if given == _read("/etc/machine-id") else given
+
+
+def _vm_generation_id() -> str:
+    """Return the VM generation ID that QEMU shows through fw_cfg, or "": 16 bytes behind the ACPI header's 40.
+
+    Source: QEMU, docs/specs/vmgenid.rst.
+    """
+    if is_hidden():
+        return ""
+    try:
+        with open(f"{sysfs()}/firmware/qemu_fw_cfg/by_name/etc/vmgenid_guid/raw", "rb") as file:
+            blob = file.read(56)
+    except OSError:
+        return ""
+    return blob[40:56].hex() if len(blob) == 56 and any(blob[40:56]) else ""
+
+
+def _disk_serials() -> frozenset[str]:
+    """Return the serials of the disks that are built in: of virtio, NVMe and SCSI (page 0x80 of SPC-4)."""
+    folder = f"{sysfs()}/block"
+    try:
+        names = [] if is_hidden() else os.listdir(folder)
+    except OSError:
+        return frozenset()
+    disks = [f"{folder}/{name}" for name in names if _read(f"{folder}/{name}/removable") != "1"]
+    places = ("serial", "device/serial", "device/vpd_pg80")
+    found = (_read(f"{disk}/{place}") for disk in disks for place in places)
+    return frozenset("".join(c for c in text if " " <= c <= "~").strip() for text in found) - {""}
+
+
+def hardware(macs: dict[str, str] | None = None) -> Signals:
+    """Return the signals that the boot fast path compares; see `signals`."""
+    return {
+        "product-uuid": frozenset({canonical_uuid(dmi("product_uuid"))} - {""}),
+        "permanent-mac": frozenset((permanent_macs() if macs is None else macs).values()),
+    }
+
+
 def signals(macs: dict[str, str] | None = None) -> Signals:
     """Return kind → values of every signal that can be read; what cannot is left out.
 
     macs are the permanent MACs by link name, where the caller knows better than sysfs.
     """
     found = {
-        "product-uuid": frozenset({canonical_uuid(dmi("product_uuid"))} - {""}),
-        "permanent-mac": frozenset((permanent_macs() if macs is None else macs).values()),
+        **hardware(macs),
         "cloud-instance-id": frozenset({_cloud_instance_id()} - {""}),
+        "container-uuid": frozenset({_container_uuid()} - {""}),
+        "vm-generation-id": frozenset({_vm_generation_id()} - {""}),
+        "disk-serial": _disk_serials(),
     }
     return {kind: values for kind, values in found.items() if values}
 
 
 def digest(found: Signals) -> str:
-    """Return one digest over the signals that the early run can read: what its fast path compares."""
+    """Return one digest over the hardware's signals: what the boot fast path compares."""
     lines = [f"{kind}={value}" for kind in ("product-uuid", "permanent-mac") for value in sorted(found.get(kind, ()))]
     return hashlib.blake2s("\n".join(lines).encode(), key=b"nodeprep-hardware").hexdigest()

@@ -33,17 +33,31 @@ def run(argv: tuple[str, ...], timeout_s: float) -> str:
     return done.stdout
 
 
+def attempt(argv: tuple[str, ...], timeout_s: float) -> bool:
+    """Run a program whose failure is no fault, and return whether it succeeded."""
+    try:
+        run(argv, timeout_s)
+    except HostError:
+        return False
+    return True
+
+
 def active_units(units: frozenset[str]) -> frozenset[str]:
     """Return those of the units that are active, or none where systemctl does not answer."""
+    return _those(units, "is-active", ("active", "reloading"))
+
+
+def enabled_units(units: frozenset[str]) -> frozenset[str]:
+    """Return those of the units that are there and enabled, or none where systemctl does not answer."""
+    return frozenset().union(*(_those(frozenset({unit}), "is-enabled", ("enabled",)) for unit in units))
+
+
+def _those(units: frozenset[str], question: str, states: tuple[str, ...]) -> frozenset[str]:
     names = sorted(units)
     if not names:
         return frozenset()
     try:
-        done = subprocess.run(
-            ("systemctl", "is-active", *names), capture_output=True, timeout=10, check=False, text=True
-        )
+        done = subprocess.run(("systemctl", question, *names), capture_output=True, timeout=10, check=False, text=True)
     except (OSError, subprocess.TimeoutExpired):
         return frozenset()
-    return frozenset(
-        n for n, state in zip(names, done.stdout.split(), strict=False) if state in ("active", "reloading")
-    )
+    return frozenset(name for name, state in zip(names, done.stdout.split(), strict=False) if state in states)

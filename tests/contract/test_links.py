@@ -229,3 +229,36 @@ def test_no_socket_is_left_open(lan: tuple[str, str]) -> None:
     )
 
     assert left == 0
+
+
+def test_gateways_are_those_of_the_link_those_of_ipv4_first(lan: tuple[str, str]) -> None:
+    machine, _ = lan
+    ip("-n", machine, "address", "add", "fd77::2/64", "dev", "eth0", "nodad")
+    ip("-n", machine, "route", "add", "default", "via", "fd77::1", "dev", "eth0")
+    ip("-n", machine, "route", "add", "10.99.0.0/16", "via", "10.77.0.9")
+    assert inside(machine, "show(links.gateways('eth0'))") == ["10.77.0.1", "fd77::1"]
+    ip("-n", machine, "route", "flush", "default")
+    ip("-n", machine, "-6", "route", "flush", "default")
+    assert inside(machine, "show(links.gateways('eth0'))") == []
+
+
+def test_a_link_that_is_restarted_has_its_mac_and_nothing_that_was_made_from_the_old_one(lan: tuple[str, str]) -> None:
+    machine, _ = lan
+    until(lambda: any(a["scope"] == "link" for a in links_of(machine)["eth0"]["addresses"]))
+    inside(machine, "links.restart('eth0', '02:00:00:00:00:77'); show(0)")
+    link = links_of(machine)["eth0"]
+    assert link["mac"] == "02:00:00:00:00:77"
+    assert not any(a["address"] == "fe80::ff:fe00:51" for a in link["addresses"])
+    assert not any(a["scope"] == "global" for a in link["addresses"])
+    assert until(lambda: links_of(machine)["eth0"]["carrier"])
+    assert until(lambda: any(a["address"] == "fe80::ff:fe00:77" for a in links_of(machine)["eth0"]["addresses"]))
+
+
+def test_a_mac_that_no_link_takes_leaves_the_link_up(lan: tuple[str, str]) -> None:
+    machine, _ = lan
+    code = """
+try: links.restart('eth0', '01:00:5e:00:00:01')
+except HostError as error: show(str(error))
+"""
+    assert "MAC of eth0" in inside(machine, code)
+    assert until(lambda: links_of(machine)["eth0"]["carrier"])

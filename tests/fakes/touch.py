@@ -8,16 +8,23 @@ from nodeprep.steps import SetProfile
 
 
 class Recorder:
-    """MachineTouch, call by call in `calls`; a method named in `refuses` raises HostError instead."""
+    """MachineTouch, call by call in `calls`; a method named in `refuses` raises HostError instead.
+
+    What the calls were about is in `subjects`.
+    """
 
     def __init__(self, *refuses: str) -> None:
         self.refuses = frozenset(refuses)
         self.calls: list[tuple[str, tuple[object, ...]]] = []
+        self.subjects: list[tuple[str, ...]] = []
 
     def _note(self, method: str, *arguments: object) -> None:
         if method in self.refuses:
             raise HostError(f"{method} is refused")
         self.calls.append((method, arguments))
+
+    def about(self, subjects: tuple[str, ...]) -> None:
+        self.subjects.append(subjects)
 
     def write_file(self, path: str, content: bytes, mode: int) -> None:
         self._note("write_file", path, content, mode)
@@ -51,6 +58,21 @@ class Recorder:
 
     def apply_openings(self, openings: tuple[Opening, ...], mode: str) -> None:
         self._note("apply_openings", openings, mode)
+
+    def keep_copy(self, pattern: str) -> None:
+        self._note("keep_copy", pattern)
+
+    def bring_back(self, run: str, kept: str, path: str) -> None:
+        self._note("bring_back", run, kept, path)
+
+    def remove(self, pattern: str) -> None:
+        self._note("remove", pattern)
+
+    def hold_units(self, units: tuple[str, ...]) -> None:
+        self._note("hold_units", units)
+
+    def release_units(self, units: tuple[str, ...]) -> None:
+        self._note("release_units", units)
 
     def reboot(self, reason: str) -> None:
         self._note("reboot", reason)

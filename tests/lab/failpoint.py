@@ -1,7 +1,8 @@
 """A failpoint for nodeprep: stops it before its n-th effect on the disk or on the running system, for a power cut.
 
-Runs inside a machine in place of a service's own command; nodeprep itself has no such hook. Arguments: the run ("early"
-or "main") and n; 0 never stops. The number of effects so far stands in /run/failpoint; it ends with "!" when stopped.
+Runs inside a machine in place of a service's own command; nodeprep itself has no such hook. Arguments: the run
+("early", "main" or "seal") and n; 0 never stops. The number of effects so far stands in /run/failpoint; it ends with
+"!" when stopped.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ def main() -> int:
         from nodeprep import early
 
         return early.main()
+    if which == "seal":
+        from nodeprep import template
+
+        return template.main(template.Request())
     from nodeprep import daemon
 
     return daemon.main()

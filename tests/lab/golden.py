@@ -97,15 +97,20 @@ def golden_tree(
     profile: str | None = PROFILE,
     prepare: Callable[[Path], None] | None = None,
     lived: Callable[[Clone], None] | None = None,
+    extra: tuple[str, ...] = (),
+    leases: bool = False,
 ) -> Golden:
     """Return the golden machine of that name, making it unless `store` has it.
 
     `prepare` gets the root directory before the first boot, with the package in it; `lived` gets the booted machine.
     The name must tell them apart: they are not part of what is compared. `profile` is NetworkManager's for eth0.
+    `extra` are packages beside the base tree's. `leases` says whether a DHCP server is on its segment.
     """
-    base = base_tree(release)
+    base = base_tree(release, extra)
     content = deb.read_bytes() if deb else b""
-    digest = hashlib.sha256(b"\0".join((content, base_key(release).encode(), (profile or "").encode()))).hexdigest()
+    digest = hashlib.sha256(
+        b"\0".join((content, base_key(release, extra).encode(), (profile or "").encode()))
+    ).hexdigest()
     tree = store / f"golden-{release.value}-{name}-{digest[:12]}"
     golden = Golden(release, (tree, base))
     with locked(tree.with_name(f"{tree.name}.lock")):
@@ -116,6 +121,8 @@ def golden_tree(
         try:
             _furnish(Disk(name, (base,), part), deb, profile, prepare)
             with Lan(f"golden-{name}") as lan:
+                if leases:
+                    lan.serve_leases(part)
                 _live(Clone(HOSTNAME, (base,), part, lan, MAC), lived)
             (part / "upper").rename(tree)
         finally:

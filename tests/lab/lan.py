@@ -39,6 +39,7 @@ class Lan:
         self._plugged: dict[str, str] = {}
         self._outer = itertools.count(1)
         self._lock = threading.Lock()
+        self._servers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> "Lan":
         """Make the segment."""
@@ -66,6 +67,10 @@ class Lan:
 
     def close(self) -> None:
         """Remove every namespace of this segment, and with them every link; harmless when repeated."""
+        while self._servers:
+            server = self._servers.pop()
+            server.terminate()
+            server.wait(10.0)
         for name in tuple(self._plugged):
             self.unplug(name)
         if (NETNS / self.namespace).exists():
@@ -113,6 +118,23 @@ class Lan:
         self.run(name, "ip", "address", "add", address, "dev", LINK)
         self.run(name, "ip", "link", "set", LINK, "up")
         return namespace
+
+    def serve_leases(self, directory: Path, address: str = "10.77.0.1/24", name: str = "server") -> Path:
+        """Plug a client with that address that is a DHCP server and a gateway (dnsmasq(8)); returns its lease file.
+
+        The server dies with this process. It asks for an address by ICMP before it offers it, as servers do.
+        """
+        namespace = self.client(address, name)
+        leases = directory / f"{name}.leases"
+        network = address.rpartition(".")[0]
+        options = (
+            *("--keep-in-foreground", "--conf-file=/dev/null", "--port=0", f"--interface={LINK}", "--bind-interfaces"),
+            *(f"--dhcp-range={network}.200,{network}.240,255.255.255.0,10m", "--dhcp-authoritative", "--log-dhcp"),
+            *(f"--dhcp-leasefile={leases}", f"--log-facility={directory / name}.log", "--user=root", "--pid-file="),
+        )
+        command = ("ip", "netns", "exec", namespace, "setpriv", "--pdeathsig", "KILL", "dnsmasq", *options)
+        self._servers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
+        return leases
 
     def run(self, name: str, *argv: str, check: bool = True, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
         """Run a program of the host in the namespace of a plugged machine or client."""

@@ -12,13 +12,14 @@ MAC = "52:54:00:77:01:01"
 DROP_IN = f"[Service]\nEnvironment=NODEPREP_SYSFS={SYSFS}\n"
 
 
-def files(uuid: str, mac: str) -> dict[str, str]:
-    """Return the sysfs attributes of a platform with that product UUID and that permanent MAC on eth0."""
-    return {
+def files(uuid: str, mac: str, serial: str | None = None) -> dict[str, str]:
+    """Return the sysfs attributes of a platform: product UUID, permanent MAC of eth0, serial number if it has one."""
+    attributes = {
         f"{SYSFS}/class/dmi/id/product_uuid": uuid,
         f"{SYSFS}/class/net/eth0/address": mac,
         f"{SYSFS}/class/net/eth0/addr_assign_type": "0",
     }
+    return attributes if serial is None else {**attributes, f"{SYSFS}/class/dmi/id/product_serial": serial}
 
 
 def point_there(root: Path) -> None:
@@ -33,7 +34,7 @@ def point_there(root: Path) -> None:
         file.write_text(f"{text}\n")
 
 
-def present(clone: Clone, uuid: str, mac: str) -> None:
+def present(clone: Clone, uuid: str, mac: str, serial: str | None = None) -> None:
     """Present a platform to one clone, before it boots."""
-    for path, text in files(uuid, mac).items():
+    for path, text in files(uuid, mac, serial).items():
         clone.write(path, f"{text}\n")

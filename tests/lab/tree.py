@@ -80,28 +80,28 @@ def mirror() -> str:
     raise LabError("apt is configured with no Debian archive; name one in NODEPREP_LAB_MIRROR")
 
 
-def base_key(release: Release) -> str:
+def base_key(release: Release, extra: tuple[str, ...] = ()) -> str:
     """Return the name of a base tree; it changes with the release and the list of packages."""
-    digest = hashlib.sha256(" ".join((release.value, *release.packages)).encode()).hexdigest()
+    digest = hashlib.sha256(" ".join((release.value, *release.packages, *extra)).encode()).hexdigest()
     return f"base-{release.value}-{digest[:12]}"
 
 
-def base_tree(release: Release) -> Path:
-    """Return the directory of a release's tree, building it if the cache has none (about a minute)."""
-    tree = cache() / base_key(release)
+def base_tree(release: Release, extra: tuple[str, ...] = ()) -> Path:
+    """Return the directory of a release's tree with extra packages, building it if the cache has none (a minute)."""
+    tree = cache() / base_key(release, extra)
     if tree.is_dir():
         return tree
     with locked(tree.with_suffix(".lock")):
         if not tree.is_dir():
-            _build(release, tree)
+            _build(release, extra, tree)
     return tree
 
 
-def _build(release: Release, tree: Path) -> None:
+def _build(release: Release, extra: tuple[str, ...], tree: Path) -> None:
     for abandoned in tree.parent.glob(f"{tree.name}.part-*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     part = tree.with_name(f"{tree.name}.part-{uuid.uuid4().hex[:8]}")
-    include = f"--include={','.join(release.packages)}"
+    include = f"--include={','.join((*release.packages, *extra))}"
     command = ("mmdebstrap", "--variant=minbase", "--format=directory", include, release.value, str(part), mirror())
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False)

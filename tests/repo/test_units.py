@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.repo.sources import UNITS, run
+from nodeprep.artefacts import catalogue
+from tests.repo.sources import ROOT, UNITS, run
 
 NEIGHBOURS = Path(__file__).with_name("neighbours")
 NETWORKS = ("networking.service", "NetworkManager.service", "systemd-networkd.service")
@@ -17,7 +18,17 @@ FIREWALLS = ("firewalld.service", "ufw.service")
 ALWAYS = ("nodeprep-early.service", "nodeprep.service", "kubelet.service", "ssh.service", "dbus.socket")
 VOLUMES = ("var.mount", "var-lib-etcd.mount", "var-lib-kubelet.mount")
 
-GATED = ("kubelet", "k3s", "k3s-agent", "rke2-server", "rke2-agent")
+GATED = (
+    "kubelet",
+    "k3s",
+    "k3s-agent",
+    "rke2-server",
+    "rke2-agent",
+    "etcd",
+    "snap.microk8s.daemon-kubelite",
+    "snap.microk8s.daemon-k8s-dqlite",
+    "snap.microk8s.daemon-cluster-agent",
+)
 ORDERING = re.compile(r"(After|Before|Wants|Requires|Conflicts|RequiresMountsFor|DefaultDependencies)=")
 
 # systemd-analyze's exposure, 0 (none) to 10. The early service runs unconfined in all that costs boot time, and the
@@ -88,6 +99,30 @@ def test_every_kubelet_waits_for_a_ready_node() -> None:
     assert {"Requires=nodeprep-ready.target", "After=nodeprep-ready.target"} <= set(settings)
 
 
+def test_every_unit_that_an_artefact_holds_looks_whether_it_is_held() -> None:
+    rows = (ROOT / "debian/nodeprep.links").read_text().split("\n")[:-1]
+    held = {unit for artefact in catalogue() for unit in artefact.holds}
+    source = "usr/share/nodeprep/held.conf"
+    assert rows == sorted(f"{source} usr/lib/systemd/system/{unit}.d/20-nodeprep-held.conf" for unit in held)
+
+
+def test_no_unit_is_held_that_a_machine_is_reached_or_brought_up_by() -> None:
+    held = {unit.partition(".")[0] for artefact in catalogue() for unit in artefact.holds}
+    ways_in = {"ssh", "sshd", "sssd", "winbind", "tailscaled", "teleport", "NetworkManager", "networking", "snapd"}
+    assert not held & ways_in
+    assert not {unit for unit in held if unit.startswith("wg-quick")}
+
+
+def test_a_unit_that_is_held_does_not_start(tmp_path: Path) -> None:
+    # The condition as systemd itself reads it, in the drop-in of a unit of that name.
+    condition = (UNITS / "held.conf").read_text().splitlines()[-1].partition("=")[2]
+    assert condition == "!/var/lib/nodeprep/held/%n"
+    (tmp_path / "salt-minion.service").touch()
+    for name, said in (("salt-minion.service", 1), ("other.service", 0)):
+        path = condition.replace("%n", name).replace("/var/lib/nodeprep/held", str(tmp_path))
+        assert run("systemd-analyze", "condition", f"ConditionPathExists={path}").returncode == said
+
+
 def test_stopping_the_daemon_stops_no_kubelet() -> None:
     target = (UNITS / "nodeprep-ready.target").read_text()
     assert not re.search(r"(?m)^(Requires|BindsTo|PartOf|Requisite|StopWhenUnneeded)=", target)
@@ -97,7 +132,8 @@ def test_both_services_have_the_same_ways_out() -> None:
     def conditions(name: str) -> list[str]:
         return [line for line in (UNITS / name).read_text().splitlines() if line.startswith("Condition")]
 
-    assert conditions("nodeprep.service") == conditions("nodeprep-early.service") != []
+    sealed = ["ConditionPathExists=!/run/nodeprep/sealed"]
+    assert conditions("nodeprep.service") == conditions("nodeprep-early.service") + sealed != sealed
 
 
 SHIPPED = sorted(path for path in UNITS.rglob("*") if path.is_file())

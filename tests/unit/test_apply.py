@@ -12,10 +12,15 @@ from nodeprep.model import Opening
 from nodeprep.steps import (
     Action,
     ApplyOpenings,
+    BringBack,
+    HoldUnits,
+    KeepCopy,
     LinkFile,
     Outcome,
     Plan,
     Reboot,
+    ReleaseUnits,
+    Remove,
     RenameFolder,
     ReplaceFiles,
     ReplaceText,
@@ -45,6 +50,11 @@ CALLS: list[tuple[Action, str, tuple[object, ...]]] = [
     (CHANGE, "set_profile", (CHANGE,)),
     (SetLinkMac("eth0", "02:00:00:00:00:01"), "set_link_mac", ("eth0", "02:00:00:00:00:01")),
     (ApplyOpenings(OPENINGS, "open"), "apply_openings", (OPENINGS, "open")),
+    (KeepCopy("/a*"), "keep_copy", ("/a*",)),
+    (BringBack("run-1", "files/a", "/a"), "bring_back", ("run-1", "files/a", "/a")),
+    (Remove("/a*"), "remove", ("/a*",)),
+    (HoldUnits(("a.service",)), "hold_units", (("a.service",),)),
+    (ReleaseUnits(("a.service",)), "release_units", (("a.service",),)),
     (Reboot("held"), "reboot", ("held",)),
 ]
 
@@ -58,7 +68,8 @@ def test_each_action_is_exactly_one_touch(action: Action, method: str, arguments
 
 def test_no_action_and_no_touch_is_left_out_above() -> None:
     assert {type(action) for action, _, _ in CALLS} == set(get_args(Action))
-    assert {method for _, method, _ in CALLS} == {name for name in vars(Recorder) if not name.startswith("_")}
+    methods = {name for name in vars(Recorder) if not name.startswith("_")}
+    assert {method for _, method, _ in CALLS} == methods - {"about"}
 
 
 def test_what_is_no_action_is_a_fault_of_the_program() -> None:
@@ -79,6 +90,12 @@ def test_steps_and_their_actions_are_done_in_order() -> None:
     outcomes = apply(Plan((step("a", SetAside("/1"), SetAside("/2")), step("b", SetAside("/3")))), touch)
     assert [arguments for _, arguments in touch.calls] == [("/1",), ("/2",), ("/3",)]
     assert outcomes == (Outcome("a", Result.DONE, "why a"), Outcome("b", Result.DONE, "why b"))
+
+
+def test_what_a_step_is_about_is_said_before_its_actions_for_the_attics_manifest() -> None:
+    touch = Recorder()
+    apply(Plan((step("a"), Step(("b", "c"), (SetAside("/1"),), "both"), step("d", after=("nobody",)))), touch)
+    assert touch.subjects == [("a",), ("b", "c"), ("d",)]
 
 
 def test_a_failed_step_goes_no_further() -> None:

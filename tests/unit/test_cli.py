@@ -199,6 +199,14 @@ def test_the_wait_ends_when_the_node_has_judged(
     later.join()
 
 
+def test_on_a_node_that_is_disabled_nothing_is_decided(
+    node: Node, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.off.touch()
+    assert typed(monkeypatch, "decide", "renew") == 4
+    assert "disabled by" in capsys.readouterr().out
+
+
 # Usage
 
 
@@ -213,6 +221,9 @@ def test_the_wait_ends_when_the_node_has_judged(
         ("status", "--timeout", "soon"),
         ("status", "--wait", "--timeout", "nan"),
         ("plan", "--yaml"),
+        ("decide",),
+        ("decide", "perhaps"),
+        ("decide", "renew", "keep"),
         ("explain",),
         ("explain", "no-such-code"),
         ("explain", "ready", "conflict"),

@@ -77,6 +77,7 @@ SETTLED: dict[str, tuple[str, Any]] = {
     "firewall.backend": ('"nftables"', "nftables"),
     "cluster.nodes": ('["10.77.0.0/24"]', ("10.77.0.0/24",)),
     "cluster.clients": ('["192.0.2.0/24"]', ("192.0.2.0/24",)),
+    "attic.keep": ("3", 3),
 }
 
 
@@ -116,6 +117,8 @@ def test_links_may_be_auto(machine: LocalMachine) -> None:
 @pytest.mark.parametrize("value", ["5", "true", '"nonsense {"', "{ a = 1 }", "[1]", '[["a"]]', "1979-05-27"])
 def test_each_key_refuses_what_is_not_its_own(machine: LocalMachine, key: str, value: str) -> None:
     section, name = key.split(".")
+    if (key, value) == ("attic.keep", "5"):
+        return  # the one number among the keys
     error = refused(written(machine, f"[{section}]\n{name} = {value}\n"))
     assert (error.file, error.key) == (FILE, key)
 

@@ -13,6 +13,7 @@ import pytest
 from nodeprep import early, renewal, run
 from nodeprep.errors import HostError
 from nodeprep.host import local, platform, programs
+from nodeprep.stamp import fingerprints
 from tests.fakes import disk
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(early, "STATE", f"{made}/var/lib/nodeprep")
     rooted = local.LocalMachine
     assert run.adopt(rooted("adopt", str(made)))
-    monkeypatch.setattr(local, "LocalMachine", lambda name: rooted(name, str(made)))
+    monkeypatch.setattr(local, "LocalMachine", lambda name, **told: rooted(name, str(made), **told))
     monkeypatch.setattr(programs, "run", disk.Programs().run)
     monkeypatch.setattr(programs, "active_units", lambda units: units & {"systemd-journald.service"})
     return made
@@ -43,7 +44,9 @@ def move(root: Path, *, to: tuple[str, str] = ELSEWHERE) -> None:
 
 
 def everything(root: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file() and not path.is_symlink()}
+    """Return path → content of all that is on the disk; /run is none."""
+    found = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    return {str(path): path.read_bytes() for path in found if root / "run" not in path.parents}
 
 
 def machine_id(root: Path) -> str:
@@ -94,7 +97,7 @@ def test_the_unit_starts_what_is_tested_here() -> None:
     assert "from nodeprep.early import main" in unit
 
 
-@pytest.mark.parametrize("name", ["renewal.json", "baked-offline"])
+@pytest.mark.parametrize("name", ["renewal.json", "baked-offline", "decided"])
 def test_work_that_is_left_is_seen(root: Path, name: str) -> None:
     disk.put(root, f"/var/lib/nodeprep/{name}", b"")
     assert not early.unchanged()
@@ -128,6 +131,20 @@ def test_a_copy_is_renewed(root: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert not (root / "var/lib/nodeprep/staging").exists()
 
 
+def test_what_the_template_is_called_is_written_down_before_anybody_renames_the_machine(root: Path) -> None:
+    move(root)
+    disk.put(root, run.BAKED_OFFLINE, b"")
+    disk.put(root, run.SEALED_NOW, b"")
+    early.main()
+    under_way = renewal.read(local.LocalMachine("test"))
+    assert under_way is not None
+    assert under_way.inherited["hostname"] == fingerprints("hostname", ["template"])
+    assert under_way.inherited["hosts-entry"]
+    assert "mac" not in under_way.inherited, "what only the managers know is the main run's"
+    assert (root / "etc/hostname").read_text() == "template\n", "and so is the renaming"
+    assert not (root / run.SEALED_NOW[1:]).exists()
+
+
 def test_what_was_renewed_early_stays_at_the_next_boot(root: Path) -> None:
     move(root)
     early.main()
@@ -137,31 +154,119 @@ def test_what_was_renewed_early_stays_at_the_next_boot(root: Path) -> None:
     assert disk.pairs(root) == keys
 
 
-@pytest.mark.parametrize("there", [(HOME[0], ELSEWHERE[1]), (ELSEWHERE[0], HOME[1])], ids=["new-nic", "moved"])
-def test_no_copy_no_renewal(root: Path, there: tuple[str, str]) -> None:
-    move(root, to=there)
+def test_a_moved_machine_is_left_alone(root: Path) -> None:
+    move(root, to=(ELSEWHERE[0], HOME[1]))
     before = everything(root)
     assert early.main() == 0
     assert everything(root) == before
 
 
+@pytest.mark.parametrize("joined", [False, True], ids=["never-joined", "joined"])
+def test_a_new_card_is_found_by_the_profile_of_the_old_one_and_nothing_else_changes(root: Path, joined: bool) -> None:
+    profile = root / "etc/systemd/network/10-lan.network"
+    if joined:
+        disk.put(root, MEMBERSHIP, b"clusters: []\n")
+    move(root, to=(HOME[0], ELSEWHERE[1]))
+    others = set(map(str, disk.files(root))) - {str(profile)}
+    before = {path: Path(path).read_bytes() for path in others}
+    text = profile.read_text()
+    assert early.main() == 0
+    assert profile.read_text() == text.replace(HOME[1], ELSEWHERE[1]) != text
+    assert {path: Path(path).read_bytes() for path in others} == before
+
+
+MEMBERSHIP = "/etc/kubernetes/kubelet.conf"
+KEY = "/etc/salt/pki/minion/minion.pem"
+HELD = "/var/lib/nodeprep/held/salt-minion.service"
+
+
+def adopted_with(root: Path, **files: bytes) -> None:
+    """Let the template have had these before it was adopted."""
+    for path, content in {MEMBERSHIP: files.get("membership"), KEY: files.get("key")}.items():
+        if content is not None:
+            disk.put(root, path, content)
+    (root / "var/lib/nodeprep/stamp.json").unlink()
+    run.adopt(local.LocalMachine("adopt"))
+
+
+def in_the_attic(root: Path) -> list[bytes]:
+    attic = root / "var/lib/nodeprep/attic"
+    return [path.read_bytes() for path in attic.rglob("*") if path.is_file()]
+
+
 def test_a_joined_copy_is_left_as_it_is(root: Path) -> None:
-    disk.put(root, "/etc/kubernetes/kubelet.conf", b"")
+    adopted_with(root, membership=b"clusters: []")
+    move(root)
+    before = everything(root)
+    assert early.main() == 0
+    assert everything(root) == before
+    assert json.loads((root / "run/nodeprep/early.json").read_text())["changes"] == []
+
+
+def test_a_joined_copy_is_reset_where_the_policy_says_so(root: Path) -> None:
+    disk.put(root, "/etc/nodeprep/nodeprep.toml", b'[identity]\njoined_clone = "reset"\n')
+    adopted_with(root, membership=b"clusters: []")
+    move(root)
+    assert early.main() == 0
+    assert not (root / MEMBERSHIP[1:]).exists()
+    assert b"clusters: []" in in_the_attic(root)
+    assert machine_id(root) != disk.MACHINE_ID
+
+
+def test_an_operators_word_renews_on_unchanged_hardware(root: Path) -> None:
+    adopted_with(root, membership=b"clusters: []")
+    disk.put(root, run.DECIDED, b"renew\n")
+    assert early.main() == 0
+    assert not (root / MEMBERSHIP[1:]).exists()
+    assert machine_id(root) != disk.MACHINE_ID
+
+
+def test_an_operators_word_keeps_everything_on_other_hardware(root: Path) -> None:
+    disk.put(root, run.DECIDED, b"keep\n")
     move(root)
     before = everything(root)
     assert early.main() == 0
     assert everything(root) == before
 
 
-def test_a_configuration_that_cannot_be_used_changes_nothing_and_boots(
-    root: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("membership", [None, b"clusters: []"], ids=["never-joined", "joined"])
+def test_what_is_enrolled_elsewhere_is_held_before_it_starts_and_stays_where_it_is(
+    root: Path, membership: bytes | None
 ) -> None:
-    disk.put(root, "/etc/nodeprep/nodeprep.toml", b"[nod")
+    adopted_with(root, key=b"template's key", **({"membership": membership} if membership else {}))
+    move(root)
+    assert early.main() == 0
+    assert (root / HELD[1:]).exists()
+    assert (root / KEY[1:]).read_bytes() == b"template's key"
+    assert (machine_id(root) == disk.MACHINE_ID) == bool(membership)
+
+
+def test_what_is_enrolled_on_the_machine_itself_is_not_held(root: Path) -> None:
+    adopted_with(root, key=b"its own key")
+    move(root, to=(ELSEWHERE[0], HOME[1]))
+    assert early.main() == 0
+    assert not (root / HELD[1:]).exists()
+
+
+@pytest.mark.parametrize("text", ["[nod", '[node]\nhostname = "{role}-{index}"\n', '[node]\nhostname = "{serial}"\n'])
+def test_a_configuration_that_cannot_be_used_changes_nothing_and_boots(
+    root: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    disk.put(root, "/etc/nodeprep/nodeprep.toml", text.encode())
     move(root)
     before = everything(root)
     assert early.main() == 0
     assert everything(root) == before
     assert "<3>nodeprep: nothing more is done early: /etc/nodeprep/nodeprep.toml" in capsys.readouterr().err
+
+
+def test_a_hostname_from_what_is_known_only_later_keeps_nothing_from_being_renewed(root: Path) -> None:
+    disk.put(root, "/etc/nodeprep/nodeprep.toml", b'[node]\nhostname = "{role}-{id}-{mac}"\n')
+    disk.put(root, "/var/lib/nodeprep/baked-offline", b"")
+    for attribute in (root.parent / "sys/class/net/eth0").iterdir():
+        attribute.unlink()  # its driver is not loaded yet
+    assert early.main() == 0
+    assert machine_id(root) != disk.MACHINE_ID
 
 
 def test_a_renewal_that_fails_fails_alone(
@@ -183,13 +288,14 @@ def test_a_renewal_that_fails_fails_alone(
     assert "<3>nodeprep: ssh-host-keys: failed: ssh-keygen: not there" in capsys.readouterr().err
 
 
-def test_a_torn_stamp_falls_back_to_the_one_before(root: Path) -> None:
+def test_a_copy_whose_stamp_is_torn_is_in_doubt_and_kept(root: Path) -> None:
     stamp = root / "var/lib/nodeprep/stamp.json"
     stamp.rename(root / "var/lib/nodeprep/stamp.json.prev")
     stamp.write_text("{")
     move(root)
+    before = everything(root)
     assert early.main() == 0
-    assert machine_id(root) != disk.MACHINE_ID
+    assert everything(root) == before
 
 
 def test_a_renewal_under_way_goes_on_even_on_the_stamps_hardware(root: Path) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeprep.artefacts import catalogue
-from nodeprep.judge import decide, judge, readiness
-from nodeprep.model import Claim, Decision, Finding, Lacking, Origin, Reading, Unreadable, Values, Verdict
+from nodeprep.judge import Readiness, decide, judge, readiness
+from nodeprep.model import Claim, Decision, Finding, Kind, Lacking, Origin, Reading, Unreadable, Values, Verdict
 from nodeprep.stamp import Stamp, fingerprints, take
 from nodeprep.steps import Outcome, Result
 
@@ -27,7 +27,7 @@ def hardware(uuid: Values, macs: Values, instance: Values = NONE) -> dict[str, V
 
 
 def stamped(signals: Mapping[str, Values]) -> Stamp:
-    return take({}, frozenset(), signals, "")
+    return take({}, frozenset(), signals, "", {})
 
 
 HOME = stamped(hardware(UUID, MACS))
@@ -91,6 +91,38 @@ def test_the_cloud_instance_stands_in_for_a_uuid_that_is_not_there(
 ) -> None:
     before = stamped(hardware(NONE, MACS, frozenset({"i-1"})))
     assert origin(before, hardware(NONE, macs, frozenset({instance}))) is expected
+
+
+BY_ITSELF = ("cloud-instance-id", "container-uuid", "vm-generation-id")
+
+
+@pytest.mark.parametrize("kind", [*BY_ITSELF, "disk-serial"])
+@pytest.mark.parametrize("joined", [False, True], ids=["never-joined", "joined"])
+def test_without_a_product_uuid_another_signal_tells_of_the_platform(kind: str, joined: bool) -> None:
+    before = stamped({"permanent-mac": MACS, kind: frozenset({"one"})})
+    assert origin(before, {"permanent-mac": OTHER_MACS, kind: frozenset({"two"})}, joined=joined) is Origin.CLONE
+    assert origin(before, {"permanent-mac": MACS, kind: frozenset({"two"})}, joined=joined) is Origin.MOVED
+    assert origin(before, {"permanent-mac": MACS}, joined=joined) is Origin.SAME
+
+
+@pytest.mark.parametrize("kind", BY_ITSELF)
+def test_the_same_platform_with_new_macs_got_a_new_card(kind: str) -> None:
+    before = stamped({"permanent-mac": MACS, kind: frozenset({"one"})})
+    assert origin(before, {"permanent-mac": OTHER_MACS, kind: frozenset({"one"})}) is Origin.NEW_NIC
+
+
+def test_a_disk_serial_that_many_machines_share_says_nothing() -> None:
+    before = stamped({"permanent-mac": MACS, "disk-serial": frozenset({"drive-scsi0"})})
+    now = {"permanent-mac": OTHER_MACS, "disk-serial": frozenset({"drive-scsi0"})}
+    assert origin(before, now) is Origin.CLONE
+    assert origin(before, now, joined=True) is Origin.WEAK
+
+
+def test_a_known_product_uuid_beats_the_other_signals() -> None:
+    # A snapshot was restored: its VM generation ID is new, its disk as well, and the machine is the same.
+    before = stamped(hardware(UUID, MACS) | {"vm-generation-id": frozenset({"one"}), "disk-serial": frozenset({"a"})})
+    now = hardware(UUID, MACS) | {"vm-generation-id": frozenset({"two"}), "disk-serial": frozenset({"b"})}
+    assert origin(before, now) is Origin.SAME
 
 
 def test_no_stamp_on_a_machine_that_runs_is_adopted() -> None:
@@ -205,41 +237,54 @@ def test_the_template_of_one_artefact_is_not_that_of_another() -> None:
 SAME = Decision(Origin.SAME, "")
 CLONE = Decision(Origin.CLONE, "")
 JOINED_CLONE = Decision(Origin.CLONE, "", joined=True)
+MEMBER = Decision(Origin.SAME, "", joined=True)
+
+
+def weighed(finding: Verdict, decision: Decision, *outcomes: Outcome, kind: Kind = Kind.A) -> Readiness:
+    return readiness([replace(ARTEFACT, kind=kind)], [Finding("thing", finding)], outcomes, decision)
 
 
 @pytest.mark.parametrize("decision", [SAME, CLONE, JOINED_CLONE], ids=["same", "clone", "joined-clone"])
 @pytest.mark.parametrize("verdict_", [Verdict.CONFLICT, Verdict.MISSING, Verdict.UNKNOWN])
 def test_always_blocking(verdict_: Verdict, decision: Decision) -> None:
-    weight = readiness([Finding("thing", verdict_)], [], decision)
+    weight = weighed(verdict_, decision)
     assert not weight.ready
     assert [finding.subject for finding in weight.blocking] == ["thing"]
 
 
 @pytest.mark.parametrize("verdict_", [Verdict.OWN, Verdict.ABSENT])
 def test_nothing_against_it(verdict_: Verdict) -> None:
-    weight = readiness([Finding("thing", verdict_)], [], JOINED_CLONE)
+    weight = weighed(verdict_, JOINED_CLONE)
     assert weight.ready
     assert weight.warnings == ()
 
 
+@pytest.mark.parametrize("kind", [Kind.A, Kind.B, Kind.C])
 @pytest.mark.parametrize("result", [Result.FAILED, Result.SKIPPED])
-def test_a_renewal_that_did_not_come_off_blocks(result: Result) -> None:
-    weight = readiness([Finding("thing", Verdict.INHERITED)], [Outcome("thing", result)], CLONE)
-    assert not weight.ready
+def test_a_renewal_that_did_not_come_off_blocks(result: Result, kind: Kind) -> None:
+    assert not weighed(Verdict.INHERITED, CLONE, Outcome("thing", result), kind=kind).ready
 
 
-def test_inherited_and_nobody_could_change_it_is_a_warning() -> None:
-    weight = readiness([Finding("thing", Verdict.INHERITED)], [Outcome("other", Result.FAILED)], CLONE)
+@pytest.mark.parametrize("decision", [SAME, CLONE, MEMBER], ids=["same", "clone", "member"])
+@pytest.mark.parametrize("kind", [Kind.A, Kind.B, Kind.C])
+def test_inherited_and_nobody_could_change_it_is_a_warning(kind: Kind, decision: Decision) -> None:
+    weight = weighed(Verdict.INHERITED, decision, Outcome("other", Result.FAILED), kind=kind)
     assert weight.ready
     assert [finding.subject for finding in weight.warnings] == ["thing"]
 
 
-def test_inherited_on_a_joined_clone_blocks() -> None:
-    assert not readiness([Finding("thing", Verdict.INHERITED)], [], JOINED_CLONE).ready
+def test_on_a_joined_clone_which_is_held_as_a_whole_nothing_inherited_is_told_one_by_one() -> None:
+    assert weighed(Verdict.INHERITED, JOINED_CLONE) == Readiness((), ())
+
+
+@pytest.mark.parametrize("verdict_", list(Verdict))
+def test_what_nobody_can_change_inside_the_guest_is_only_shown(verdict_: Verdict) -> None:
+    weight = weighed(verdict_, CLONE, Outcome("thing", Result.FAILED), kind=Kind.R)
+    assert weight == Readiness((), ())
 
 
 def test_every_verdict_is_weighed() -> None:
     # A verdict that falls through would be READY said wrongly.
     for one in Verdict:
-        weight = readiness([Finding("thing", one)], [Outcome("thing", Result.FAILED)], JOINED_CLONE)
+        weight = weighed(one, JOINED_CLONE, Outcome("thing", Result.FAILED))
         assert weight.ready == (one in (Verdict.OWN, Verdict.ABSENT)), one

@@ -18,11 +18,13 @@ from nodeprep.model import (
     Stage,
     Verdict,
 )
-from nodeprep.plan import RUNNING_SYSTEM, plan, reboot, wanted
+from nodeprep.plan import RUNNING_SYSTEM, plan, reboot, releases, wanted
 from nodeprep.steps import (
     Fresh,
+    HoldUnits,
     Plan,
     Reboot,
+    ReleaseUnits,
     RunProgram,
     SetAside,
     SetHostname,
@@ -99,10 +101,52 @@ def test_a_joined_machine_never_changes(verdict: Verdict) -> None:
         assert not planned(*findings, decision=Decision(origin, "", joined=True))
 
 
-@pytest.mark.parametrize("kind", [Kind.B, Kind.C, Kind.R])
-def test_only_class_a_is_renewed_by_itself(kind: Kind) -> None:
-    artefact = replace(BY_NAME["machine-id"], kind=kind)
-    assert not wanted(artefact, found("machine-id", Verdict.INHERITED), CLONE)
+RESET = Decision(Origin.CLONE, "an operator decided", resets=True)
+MEMBER = Decision(Origin.CLONE, "a copy", joined=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "used", "decision", "expected"),
+    [
+        (Kind.A, "", CLONE, True),
+        (Kind.A, "", MEMBER, False),
+        (Kind.B, "", CLONE, True),
+        (Kind.B, "has records", CLONE, False),
+        (Kind.B, "has records", RESET, False),
+        (Kind.B, "", MEMBER, False),
+        (Kind.C, "", CLONE, False),
+        (Kind.C, "", MEMBER, False),
+        (Kind.C, "", RESET, True),
+        (Kind.R, "", CLONE, False),
+        (Kind.R, "", RESET, False),
+    ],
+)
+def test_what_may_be_done_about_each_kind_of_what_is_inherited(
+    kind: Kind, used: str, decision: Decision, expected: bool
+) -> None:
+    artefact = replace(BY_NAME["machine-id"], kind=kind, holds=("a.service",) if kind is Kind.C else ())
+    finding = replace(found("machine-id", Verdict.INHERITED), used=used)
+    assert wanted(artefact, finding, decision) is expected
+
+
+@pytest.mark.parametrize("verdict", [Verdict.OWN, Verdict.ABSENT, Verdict.MISSING, Verdict.UNKNOWN, Verdict.CONFLICT])
+def test_nothing_but_a_templates_is_ever_reset(verdict: Verdict) -> None:
+    assert not wanted(AGENT, found("agent", verdict), RESET)
+
+
+def test_a_way_in_is_never_reset_but_a_membership_is() -> None:
+    finding = found("agent", Verdict.INHERITED)
+    assert wanted(AGENT, finding, RESET)
+    assert not wanted(replace(AGENT, holds=()), finding, RESET)
+    assert wanted(replace(AGENT, holds=(), joins=True), finding, RESET)
+
+
+def test_a_reset_sets_the_membership_aside_and_what_is_observed_last() -> None:
+    conf = "/etc/kubernetes/kubelet.conf"
+    (step,) = planned(found("kubelet-identity", Verdict.INHERITED, conf), decision=RESET).steps
+    assert all(isinstance(action, SetAside) for action in step.actions)
+    assert step.actions[-1] == SetAside(conf)
+    assert SetAside("/etc/kubernetes/pki") in step.actions
 
 
 RENEWING = [Origin.FIRST_BOOT, Origin.CLONE, Origin.TWIN]
@@ -271,6 +315,68 @@ def test_to_boot_again_is_a_plan_of_one_step() -> None:
     assert reboot("held").steps == (Step((RUNNING_SYSTEM,), (Reboot("held"),), "held"),)
 
 
+# What must not run as the template
+
+AGENT = replace(BY_NAME["machine-id"], name="agent", kind=Kind.C, holds=("a.service", "a.timer"), after=(), restart=())
+NO_UNIT: frozenset[str] = frozenset()
+HELD = Step(("agent",), (HoldUnits(("a.service", "a.timer")),), "they would run as the template")
+
+
+def agent(
+    verdict: Verdict, decision: Decision = CLONE, held: frozenset[str] = NO_UNIT, active: frozenset[str] = NO_UNIT
+) -> tuple[Step, ...]:
+    situation = replace(SITUATION, held_units=held, active_units=active)
+    return plan([AGENT], [found("agent", verdict, "key")], decision, FRESH, situation).steps
+
+
+@pytest.mark.parametrize("decision", [CLONE, SAME, MEMBER], ids=["clone", "a-boot-after-that", "joined"])
+def test_the_units_of_a_copy_are_held(decision: Decision) -> None:
+    assert agent(Verdict.INHERITED, decision) == (HELD,)
+
+
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict is not Verdict.INHERITED])
+def test_nothing_but_a_copy_is_held(verdict: Verdict) -> None:
+    assert agent(verdict) == ()
+
+
+def test_what_is_held_already_is_not_held_again() -> None:
+    assert agent(Verdict.INHERITED, held=frozenset({"a.service", "a.timer", "other.service"})) == ()
+    assert agent(Verdict.INHERITED, held=frozenset({"a.service"})) == (HELD,)
+
+
+def test_what_was_started_by_hand_while_held_is_held_again() -> None:
+    both = frozenset({"a.service", "a.timer"})
+    assert agent(Verdict.INHERITED, held=both, active=frozenset({"a.timer"})) == (HELD,)
+
+
+def test_what_is_set_aside_is_held_first() -> None:
+    # It could run meanwhile and write its keys back; and if they could not be set aside, it must not run with them.
+    (step,) = agent(Verdict.INHERITED, RESET)
+    assert step.actions[0] == HoldUnits(("a.service", "a.timer"))
+    assert len(step.actions) > 1
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_units_are_released_once_nothing_of_the_template_is_left(verdict: Verdict) -> None:
+    held = frozenset({"a.service", "other.service"})
+    free = releases([AGENT], [found("agent", verdict)], held)
+    if verdict in (Verdict.OWN, Verdict.ABSENT):
+        assert free.steps == (Step(("agent",), (ReleaseUnits(("a.service",)),), "it is not the template's any more"),)
+    else:
+        assert not free
+
+
+def test_what_is_not_held_is_not_released() -> None:
+    assert not releases([AGENT], [found("agent", Verdict.OWN)], frozenset({"other.service"}))
+
+
+def test_a_unit_that_two_name_is_released_when_neither_is_the_templates() -> None:
+    other = replace(AGENT, name="other", holds=("a.service",))
+    findings = [found("agent", Verdict.OWN), found("other", Verdict.INHERITED)]
+    (step,) = releases([AGENT, other], findings, frozenset({"a.service", "a.timer"})).steps
+    assert step.actions == (ReleaseUnits(("a.timer",)),)
+
+
 # The machine ID of the plan
 
 
@@ -295,3 +401,13 @@ def test_no_early_artefact_depends_on_a_later_one() -> None:
     for artefact in catalogue():
         if artefact.stage is Stage.EARLY:
             assert set(artefact.after) <= early, artefact.name
+
+
+def test_where_a_card_was_replaced_only_what_follows_the_hardware_is_mended() -> None:
+    finding = Finding("thing", Verdict.INHERITED, frozenset({"old"}))
+    for joined in (False, True):
+        decision = Decision(Origin.NEW_NIC, "", joined=joined)
+        following = replace(catalogue()[0], name="thing", follows_hardware=True)
+        assert wanted(following, finding, decision)
+        assert not wanted(following, replace(finding, verdict=Verdict.CONFLICT), decision)
+        assert not wanted(replace(following, follows_hardware=False), finding, decision)

@@ -80,7 +80,7 @@ class Computer:
                     this.machine = managers.view("main")
                     this.look()
             machine.remove_staging()
-        ready = readiness(this.findings, this.outcomes.values(), this.decision).ready
+        ready = readiness(this.artefacts, this.findings, this.outcomes.values(), this.decision).ready
         if ready:
             this.finish()
         return ready
@@ -94,16 +94,17 @@ class Computer:
         return self.text("/etc/machine-id").strip()
 
     def shape(self) -> dict[str, tuple[str, int]]:
-        """Return path → type and mode of all that is there, the attic and the names of machine IDs left out."""
+        """Return path → type and mode of all that is there, the attic, /run and the names of machine IDs left out."""
         found = {}
         for folder, folders, names in os.walk(self.root):
-            if folder.endswith(ATTIC):
+            if folder in (f"{self.root}{ATTIC}", f"{self.root}/run"):
                 folders.clear()
                 continue
             for name in (*folders, *names):
                 path = f"{folder}/{name}"
                 mode = os.lstat(path).st_mode
                 shown = re.sub("[0-9a-f]{32}", "MACHINE-ID", path[len(str(self.root)) :])
+                shown = re.sub("[0-9a-f]{8}[.]0$", "SUBJECT.0", shown)  # made from the hostname
                 found[shown] = (os.readlink(path) if stat.S_ISLNK(mode) else "", mode)
         return found
 
@@ -153,8 +154,8 @@ class Below(local.LocalMachine):
     """What early takes for the whole machine."""
 
     @classmethod
-    def at(cls, root: str) -> Callable[[str], local.LocalMachine]:
-        return lambda name: cls(name, root)
+    def at(cls, root: str) -> Callable[..., local.LocalMachine]:
+        return lambda name, **told: cls(name, root, **told)
 
 
 def clone(make: Make) -> Computer:
@@ -169,6 +170,25 @@ def first_boot(make: Make) -> Computer:
     made = make()
     (made.root / "var/lib/nodeprep/stamp.json").unlink()
     disk.put(made.root, run.BAKED_OFFLINE, b"")
+    made.on(CLONE_PLATFORM)
+    return made
+
+
+MEMBERSHIP = {
+    "/etc/kubernetes/kubelet.conf": b"clusters: []",
+    "/etc/kubernetes/pki/ca.crt": b"the cluster's CA",
+    "/etc/kubernetes/manifests/etcd.yaml": b"kind: Pod",
+    "/var/lib/etcd/member/snap/db": b"the cluster's data",
+}
+
+
+def reset_member(make: Make) -> Computer:
+    """A copy of a member, whose policy is to reset it."""
+    made = make()
+    disk.put(made.root, "/etc/nodeprep/nodeprep.toml", b'[identity]\njoined_clone = "reset"\n')
+    for path, content in MEMBERSHIP.items():
+        disk.put(made.root, path, content)
+    assert made.boot()  # the template joined, and was booted since
     made.on(CLONE_PLATFORM)
     return made
 
@@ -192,7 +212,24 @@ def template_values(computer: Computer) -> list[str]:
 def lost(computer: Computer) -> list[str]:
     """Return the template's files whose content is nowhere any more, neither in its place nor in the attic."""
     there = disk.contents(computer.root) | {HOSTNAME}
-    return [path for path, (content, _) in disk.FILES.items() if content not in there]
+    former = {path: content for path, (content, _) in disk.FILES.items()}
+    if computer.text("/etc/nodeprep/nodeprep.toml"):
+        former |= MEMBERSHIP
+    return [path for path, content in former.items() if content not in there]
+
+
+def tls_halves(computer: Computer) -> tuple[str, str]:
+    """Return what key and certificate of the snakeoil pair are marked with."""
+    key = computer.text("/etc/ssl/private/ssl-cert-snakeoil.key")
+    return key.removeprefix("private of "), computer.text("/etc/ssl/certs/ssl-cert-snakeoil.pem").removeprefix(
+        "certificate of "
+    )
+
+
+def on_disk(computer: Computer) -> dict[Path, bytes]:
+    """Return path → content of every file; /run is no disk."""
+    found = (path for path in computer.root.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in found if computer.root / "run" not in path.parents}
 
 
 def broken_promises(computer: Computer) -> list[str]:
@@ -251,6 +288,7 @@ def test_a_boot_after_that_changes_nothing(computer: Make) -> None:
         pytest.param(clone, False, 3, id="clone"),
         pytest.param(clone, True, 1, id="clone-whose-disk-forgets-what-was-not-synced"),
         pytest.param(first_boot, False, 4, id="first-boot"),
+        pytest.param(reset_member, False, 5, id="member-that-is-reset"),
     ],
 )
 def test_power_cut_before_each_touch(
@@ -274,6 +312,8 @@ def test_power_cut_before_each_touch(
             broken.append(f"still the template's: {left}")
         if unmatched := {kind: pair for kind, pair in disk.pairs(one.root).items() if pair[0] != pair[1]}:
             broken.append(f"halves that do not match: {unmatched}")
+        if (halves := tls_halves(one))[0] != halves[1]:
+            broken.append(f"TLS halves that do not match: {halves}")
         if one.text(renewal.PATH):
             broken.append("the renewal did not end")
         if renewed_id and one.machine_id() != renewed_id:
@@ -284,6 +324,14 @@ def test_power_cut_before_each_touch(
             failures.append(f"cut before {cut} {what}: {'; '.join(dict.fromkeys(broken))}")
     if failures:
         pytest.fail(f"{len(failures)} of {len(undisturbed.done)} cuts:\n" + "\n".join(failures[:20]), pytrace=False)
+
+
+def test_an_undisturbed_reset_leaves_no_membership_but_in_the_attic(computer: Make) -> None:
+    one = reset_member(computer)
+    assert one.boot()
+    assert not any(one.text(path) for path in MEMBERSHIP)
+    assert set(MEMBERSHIP.values()) <= disk.contents(Path(f"{one.root}{ATTIC}"))
+    assert template_values(one) == []
 
 
 def test_power_cut_before_each_action(computer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,12 +412,12 @@ def test_the_renewal_outlives_the_early_run_and_ends_with_the_stamp(computer: Ma
 
 def test_nothing_is_touched_when_the_disk_is_full(computer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     one = clone(computer)
-    before = {path: path.read_bytes() for path in one.root.rglob("*") if path.is_file()}
-    monkeypatch.setattr("nodeprep.host.files.MINIMUM_FREE_BYTES", 1 << 62)
+    before = on_disk(one)
+    monkeypatch.setattr("nodeprep.host.room.MARGIN_BYTES", 1 << 62)
 
     assert early.main() == 0
 
-    assert {path: path.read_bytes() for path in one.root.rglob("*") if path.is_file()} == before
+    assert on_disk(one) == before
 
 
 def test_the_keys_of_the_real_ssh_keygen_match(computer: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from nodeprep import report
 from nodeprep.artefacts import catalogue
 from nodeprep.messages import BY_CODE
-from nodeprep.model import Decision, Finding, Opening, Origin, Verdict
+from nodeprep.model import Artefact, Decision, Finding, Kind, Opening, Origin, Verdict
 from nodeprep.report import Problem, problem_of
 
+THING = replace(catalogue()[0], name="thing", title="title", kind=Kind.A, holds=(), remedy="")
 DECISION = Decision(Origin.CLONE, "a copy", joined=False)
 CONFLICT = Problem("conflict", "hostname", "hostname web: a live peer presents it")
 WARNING = Problem("inherited", "ipv4-address", "IPv4 addresses 10.0.0.1: still the template's")
@@ -81,17 +83,23 @@ def test_the_line_that_is_read_first(
     assert document(state, problems=problems, warnings=warnings)["summary"] == summary
 
 
+def problem(artefact: Artefact, verdict: Verdict, *values: str, failed: str | None = None, used: str = "") -> Problem:
+    return problem_of(Finding(artefact.name, verdict, frozenset(values), "why", used), artefact, failed)
+
+
 @pytest.mark.parametrize("artefact", catalogue(), ids=lambda artefact: artefact.name)
 @pytest.mark.parametrize("verdict", list(report.CODES))
 @pytest.mark.parametrize("failed", [None, "it broke"])
 def test_whatever_is_found_has_a_code_that_can_be_explained(
-    artefact: Any, verdict: Verdict, failed: str | None
+    artefact: Artefact, verdict: Verdict, failed: str | None
 ) -> None:
-    problem = problem_of(Finding(artefact.name, verdict, frozenset({"value"}), "why"), artefact.title, failed)
-    assert problem.code in BY_CODE
-    assert problem.subject == artefact.name
-    assert problem.detail.startswith(artefact.title)
-    assert problem.detail.endswith(failed or "why")
+    told = problem(artefact, verdict, "value", failed=failed)
+    assert told.code in BY_CODE
+    assert told.subject == artefact.name
+    assert told.detail.startswith(artefact.title)
+    if failed:
+        assert told.code == "renewal-failed"
+        assert told.detail.endswith(failed)
 
 
 def test_every_verdict_that_can_be_reported_has_a_code() -> None:
@@ -99,16 +107,40 @@ def test_every_verdict_that_can_be_reported_has_a_code() -> None:
 
 
 @pytest.mark.parametrize("artefact", [one for one in catalogue() if one.confidential], ids=lambda one: one.name)
-def test_a_confidential_value_is_never_told(artefact: Any) -> None:
+def test_a_confidential_value_is_never_told(artefact: Artefact) -> None:
     for verdict in report.CODES:
-        problem = problem_of(Finding(artefact.name, verdict, frozenset({"SECRET"}), "why"), artefact.title, None)
-        assert "SECRET" not in problem.detail
+        assert "SECRET" not in problem(artefact, verdict, "SECRET").detail
 
 
 @pytest.mark.parametrize("name", ["hostname", "mac", "ipv4-address", "ipv6-address"])
 def test_what_an_operator_must_find_is_told(name: str) -> None:
-    problem = problem_of(Finding(name, Verdict.CONFLICT, frozenset({"b", "a"}), "why"), "title", None)
-    assert problem == Problem("conflict", name, "title a, b: why")
+    told = problem(replace(THING, name=name), Verdict.CONFLICT, "b", "a")
+    assert told == Problem("conflict", name, "title a, b: why")
+
+
+AGENT = replace(THING, kind=Kind.C, holds=("agent.service", "agent.timer"), remedy="agent enrol")
+
+
+def test_a_copy_of_something_enrolled_elsewhere_is_told_with_what_is_held_and_the_exact_command() -> None:
+    told = problem(AGENT, Verdict.INHERITED, "value")
+    detail = "title: still the template's; held: agent.service, agent.timer"
+    assert told == Problem("held-back", "thing", detail, "agent enrol")
+
+
+def test_of_a_way_in_no_unit_is_held() -> None:
+    assert problem(replace(AGENT, holds=()), Verdict.INHERITED).detail == "title: still the template's"
+
+
+def test_what_a_service_uses_is_told_with_what_shows_it() -> None:
+    service = replace(THING, kind=Kind.B, remedy="service rename")
+    told = problem(service, Verdict.INHERITED, used="/var/lib/thing has records")
+    detail = "title: still the template's; /var/lib/thing has records"
+    assert told == Problem("in-use", "thing", detail, "service rename")
+
+
+def test_the_remedy_of_the_thing_itself_comes_before_that_of_its_code() -> None:
+    rows = document(warnings=[problem(AGENT, Verdict.INHERITED), problem(THING, Verdict.INHERITED)])["warnings"]
+    assert [row["remedy"] for row in rows] == ["agent enrol", BY_CODE["inherited"].remedy]
 
 
 def test_a_row_of_identity_for_each_finding_in_the_order_of_the_catalogue() -> None:

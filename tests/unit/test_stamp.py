@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -20,11 +21,13 @@ STAMPS = st.builds(
     hardware=st.dictionaries(NAMES, PRINTS, max_size=3),
     hardware_digest=st.text("0123456789abcdef", max_size=64),
     artefacts=st.dictionaries(NAMES, PRINTS, max_size=4),
+    inherited=st.dictionaries(NAMES, PRINTS, max_size=2),
 )
 EXAMPLE = Stamp(
     {"product-uuid": fingerprints("product-uuid", ["u"]), "permanent-mac": fingerprints("permanent-mac", ["a", "b"])},
     "d" * 64,
     {"machine-id": fingerprints("machine-id", ["m"]), "hostname": frozenset()},
+    {"salt-minion": fingerprints("salt-minion", ["k"])},
 )
 
 
@@ -84,8 +87,10 @@ def test_one_value_has_another_fingerprint_under_each_name() -> None:
 
 def test_values_never_stand_in_the_stamp() -> None:
     secret = "0123456789abcdef0123456789abcdef"
-    taken = take({"machine-id": frozenset({secret})}, frozenset(), {"product-uuid": frozenset({secret})}, "")
+    everywhere = {"machine-id": frozenset({secret})}
+    taken = take(everywhere, frozenset(), {"product-uuid": frozenset({secret})}, "", everywhere)
     assert secret not in encode(taken)
+    assert taken.inherited == taken.artefacts
     assert taken.artefacts["machine-id"] == fingerprints("machine-id", [secret])
 
 
@@ -101,6 +106,15 @@ def test_what_cannot_be_compared_is_left_out() -> None:
         frozenset({"volatile"}),
         {"empty": frozenset(), "kept": frozenset({"x"})},
         "d",
+        {"empty": frozenset(), "volatile": frozenset({"x"}), "kept": frozenset({"x"})},
     )
     assert set(taken.artefacts) == {"kept"}
+    assert set(taken.inherited) == {"kept"}
     assert set(taken.hardware) == {"kept"}
+
+
+def test_a_stamp_from_before_it_told_what_is_inherited() -> None:
+    document = json.loads(encode(EXAMPLE))
+    del document["checksum"], document["inherited"]
+    document["checksum"] = stamp._checksum(document)
+    assert decode(json.dumps(document)) == replace(EXAMPLE, inherited={})

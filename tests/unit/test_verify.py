@@ -12,8 +12,8 @@ from nodeprep.artefacts import catalogue
 from nodeprep.errors import HostError
 from nodeprep.host.local import LocalMachine
 from nodeprep.machine import MachineView
-from nodeprep.model import Artefact, Claim, Lacking, Reading, Unreadable, Values, Verdict
-from nodeprep.observe import JOINED_STATE, joined, observe, presented
+from nodeprep.model import Artefact, Claim, Kind, Lacking, Reading, Unreadable, Values, Verdict
+from nodeprep.observe import joined, observe, presented
 from nodeprep.stamp import fingerprints
 from nodeprep.verify import verify
 from tests.fakes.disk import put
@@ -74,11 +74,66 @@ def test_more_may_be_presented_than_is_observed(machine: LocalMachine) -> None:
     assert presented([wide], machine, observe([wide], machine)) == {Claim.IPV4: frozenset({"a", "leased"})}
 
 
+def test_who_holds_a_membership_is_joined(machine: LocalMachine) -> None:
+    member = replace(file("membership"), kind=Kind.C, joins=True)
+    assert joined([member, file("one")], machine) == ()
+    put(Path(machine.real("")), "/membership", b"yes")
+    assert joined([member, file("one")], machine) == ("membership",)
+
+
+def test_a_membership_that_cannot_be_read_counts_as_one(machine: LocalMachine) -> None:
+    # Where in doubt nothing is renewed under a member.
+    assert joined([replace(artefact("membership", broken), joins=True)], machine) == ("membership",)
+
+
+JOINED_STATE = (
+    "/etc/kubernetes/kubelet.conf",
+    "/etc/kubernetes/manifests/etcd.yaml",
+    "/var/lib/kubelet/pki/kubelet-client-current.pem",
+    "/var/lib/etcd/member/snap/db",
+    "/var/lib/etcd/default/member/snap/db",
+    "/var/lib/rancher/k3s/server/db/state.db",
+    "/var/lib/rancher/k3s/agent/kubelet.kubeconfig",
+    "/var/lib/rancher/rke2/agent/serving-kubelet.crt",
+    "/var/snap/microk8s/6089/var/kubernetes/backend/cluster.yaml",
+)
+IMAGE = (
+    "/etc/kubernetes/manifests/kube-vip.yaml",
+    "/etc/kubernetes/cloud.conf",
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/etc/kubernetes/pki/ca.crt",
+    "/var/lib/rancher/k3s/agent/images/airgap.tar",
+)
+"""What images are baked with, and what no join leaves."""
+
+
 @pytest.mark.parametrize("path", JOINED_STATE)
 def test_joined_state_is_seen(machine: LocalMachine, path: str) -> None:
-    assert joined(machine) == ()
     put(Path(machine.real("")), path, b"")
-    assert joined(machine) == (path,)
+    assert len(joined(catalogue(), machine)) == 1
+
+
+def test_what_an_image_is_baked_with_is_no_membership(machine: LocalMachine) -> None:
+    for path in IMAGE:
+        put(Path(machine.real("")), path, b"")
+    assert joined(catalogue(), machine) == ()
+
+
+@pytest.mark.parametrize("product", ["k3s", "rke2"])
+def test_a_node_password_belongs_to_what_is_installed(machine: LocalMachine, product: str) -> None:
+    put(Path(machine.real("")), "/etc/rancher/node/password", b"")
+    assert joined(catalogue(), machine) == (), "it outlives an uninstallation"
+    put(Path(machine.real("")), f"/var/lib/rancher/{product}/data/bin", b"")
+    assert joined(catalogue(), machine) == (f"{product}-node-state",)
+
+
+def test_whether_its_owner_was_used_is_asked_after_the_verdict_and_told_with_it(machine: LocalMachine) -> None:
+    one = replace(file("one"), kind=Kind.B, used=lambda view: "has records" if view.exists("/records") else "")
+    template = {"one": fingerprints("one", ["a"])}
+    assert [finding.used for finding in verify([one, file("two")], machine, template, {})[1]] == ["", ""]
+    put(Path(machine.real("")), "/records", b"")
+    assert [finding.used for finding in verify([one, file("two")], machine, template, {})[1]] == ["has records", ""]
+    assert [finding.used for finding in verify([one], machine, {}, {})[1]] == [""], "of its own nobody asks"
 
 
 def test_a_renewal_that_took_leaves_nothing_to_find(machine: LocalMachine) -> None:

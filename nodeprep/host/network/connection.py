@@ -28,6 +28,7 @@ def profile_of(settings: Settings, active: Mapping[str, str]) -> Profile:
     """Return the profile that unwrapped settings describe; active maps UUIDs to the links they are active on."""
     connection = settings["connection"]
     mac = str(settings.get(ETHERNET, {}).get("assigned-mac-address") or "").lower()
+    matched = bytes(settings.get(ETHERNET, {}).get("mac-address") or b"")
     ipv4, ipv6 = settings.get("ipv4", {}), settings.get("ipv6", {})
     return Profile(
         key=connection["uuid"],
@@ -38,6 +39,7 @@ def profile_of(settings: Settings, active: Mapping[str, str]) -> Profile:
         ipv4_addresses=addresses_of(ipv4),
         ipv6_method=ipv6.get("method", "auto"),
         ipv6_addresses=addresses_of(ipv6),
+        matched_mac=matched.hex(":") or None,
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from nodeprep.errors import HostError
 from nodeprep.host import links
 from nodeprep.host.bus import Bus
+from nodeprep.host.network.carrying import held, missing
 from nodeprep.host.network.connection import Settings, addresses_of, edited, profile_of, same, without_deprecated
 from nodeprep.model import Link, Profile
 from nodeprep.steps import SetProfile
@@ -159,9 +160,9 @@ class NetworkManager:
 
     async def _prove(self, change: SetProfile, device: str, wanted: frozenset[str], version: str) -> None:
         deadline = time.monotonic() + CARRY_TIMEOUT_S
-        while missing := _missing(await asyncio.to_thread(links.link, change.link), change, wanted):
-            if time.monotonic() >= deadline or missing.endswith("duplicate"):
-                raise HostError(missing)
+        while lacks := missing(await asyncio.to_thread(links.link, change.link), change, wanted):
+            if time.monotonic() >= deadline or lacks.endswith("duplicate"):
+                raise HostError(lacks)
             await asyncio.sleep(POLL_S)
         while version and not await self._gateway_answers(device, change.link, version):
             if time.monotonic() >= deadline:
@@ -267,23 +268,4 @@ def _wanted(change: SetProfile, changed: Settings, before: Link) -> frozenset[st
     """Return the addresses the link must have afterwards: those given, and the static ones it had and is to keep."""
     given = frozenset((change.ipv4_addresses or ()) + (change.ipv6_addresses or ()))
     static = frozenset(addresses_of(changed.get("ipv4", {})) + addresses_of(changed.get("ipv6", {})))
-    held = frozenset(f"{one.address}/{one.prefix_length}" for one in before.addresses if not one.dad_failed)
-    return given | (static & held)
-
-
-def _missing(link: Link, change: SetProfile, wanted: frozenset[str]) -> str:
-    """Say what a link still lacks of a change, "" if nothing."""
-    if not link.carrier:
-        return "the link has no carrier"
-    mac = link.permanent_mac if change.mac == "" else change.mac
-    if mac and link.mac != mac.lower():
-        return f"the link has the MAC {link.mac} instead of {mac}"
-    held = {f"{one.address}/{one.prefix_length}": one for one in link.addresses}
-    for address in sorted(wanted):
-        if address not in held:
-            return f"the link does not have {address}"
-        if held[address].dad_failed:
-            return f"{address} is a duplicate"
-    if change.ipv4_addresses == () and not any(one.version == 4 and one.scope == "global" for one in link.addresses):
-        return "no IPv4 address was leased"
-    return ""
+    return given | (static & held(before))

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from nodeprep.errors import HostError
-from nodeprep.host import files
-from nodeprep.host.files import ATTIC, STAGING, Files
+from nodeprep.host import room
+from nodeprep.host.attic import ATTIC
+from nodeprep.host.files import STAGING, Files
 
 KEYS = "/etc/ssh/ssh_host_*key*"
 
@@ -56,13 +57,12 @@ def everything(root: Path) -> dict[str, str]:
 
 def kept(root: Path, path: str, run: str = "run-1") -> list[str]:
     """Return every content that the attic of a run has of a path."""
-    place = Path(f"{root}{ATTIC}/{run}/files{path}")
-    return sorted(found.read_text() for found in place.parent.glob(f"{place.name}*")) if place.parent.exists() else []
+    return sorted(found.read_text() for found in Path(f"{root}{ATTIC}/{run}").glob(f"files*{path}"))
 
 
 def manifest(root: Path, run: str = "run-1") -> list[tuple[str, str]]:
     lines = Path(f"{root}{ATTIC}/{run}/manifest.jsonl").read_text().splitlines()
-    return [(entry["path"], entry["what"]) for entry in map(json.loads, lines)]
+    return [(entry["path"], entry["what"]) for entry in map(json.loads, lines) if entry["what"] != "begun"]
 
 
 # Looking
@@ -137,9 +137,10 @@ def test_only_we_may_look_into_the_attic(root: Path, machine: Files) -> None:
     assert mode(Path(f"{root}{ATTIC}/run-1")) == 0o700
 
 
-def test_a_new_file_leaves_nothing_in_the_attic(root: Path, machine: Files) -> None:
+def test_of_a_new_file_the_attic_has_a_note_and_nothing_else(root: Path, machine: Files) -> None:
     machine.write_file("/etc/new", b"x", 0o644)
-    assert not Path(f"{root}{ATTIC}").exists()
+    assert manifest(root) == [("/etc/new", "made")]
+    assert not list(Path(f"{root}{ATTIC}").rglob("new"))
 
 
 def test_a_link_is_replaced_and_not_written_through(root: Path, machine: Files) -> None:
@@ -176,11 +177,13 @@ def test_a_link_that_is_right_is_left_alone(root: Path, machine: Files) -> None:
     assert not Path(f"{root}{ATTIC}").exists()
 
 
-def test_one_piece_of_text_is_replaced_and_the_mode_stays(root: Path, machine: Files) -> None:
+def test_one_piece_of_text_is_replaced_and_mode_and_owner_stay(root: Path, machine: Files) -> None:
     put(root, "/etc/hosts", "a\nb\na\n", 0o640)
+    os.chown(root / "etc/hosts", 8, 9)
     machine.replace_text("/etc/hosts", "a\n", "c\n")
     assert (root / "etc/hosts").read_text() == "c\nb\na\n"
     assert mode(root / "etc/hosts") == 0o640
+    assert ((root / "etc/hosts").stat().st_uid, (root / "etc/hosts").stat().st_gid) == (8, 9)
     assert kept(root, "/etc/hosts") == ["a\nb\na\n"]
 
 
@@ -231,6 +234,7 @@ def test_a_folder_is_renamed(root: Path, machine: Files) -> None:
     machine.rename_folder("/var/log/journal/old", "/var/log/journal/new")
     assert [path.name for path in (root / "var/log/journal").iterdir()] == ["new"]
     assert (root / "var/log/journal/new/system.journal").read_text() == "log"
+    assert manifest(root) == [("/var/log/journal/old", "renamed")]
 
 
 def test_a_folder_whose_new_name_is_taken_is_set_aside(root: Path, machine: Files) -> None:
@@ -329,7 +333,8 @@ def test_a_staging_folder_that_is_not_there(root: Path, machine: Files) -> None:
 def test_staging_is_empty_and_ours_alone(root: Path, machine: Files) -> None:
     put(root, f"{STAGING}/etc/ssh/leftover")
     staging = machine.make_staging()
-    assert [path.name for path in Path(f"{root}{staging}").rglob("*")] == ["etc", "ssh"]
+    found = {str(path.relative_to(f"{root}{staging}")) for path in Path(f"{root}{staging}").rglob("*")}
+    assert found == {"etc", "etc/ssh", "etc/ssl", "etc/ssl/certs", "etc/ssl/private"}
     assert mode(Path(f"{root}{staging}")) == 0o700
     machine.remove_staging()
     assert not Path(f"{root}{staging}").exists()
@@ -488,10 +493,10 @@ def test_a_full_disk_keeps_the_old_keys(root: Path, machine: Files) -> None:
 def test_a_disk_that_is_nearly_full_is_not_begun_on(
     root: Path, machine: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.require_space()
-    monkeypatch.setattr(files, "MINIMUM_FREE_BYTES", 1 << 62)
-    with pytest.raises(HostError, match="nothing was renewed"):
-        machine.require_space()
+    machine.require_room()
+    monkeypatch.setattr(room, "MARGIN_BYTES", 1 << 62)
+    with pytest.raises(HostError, match="nothing was touched"):
+        machine.require_room()
 
 
 # Our own state

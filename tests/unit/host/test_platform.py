@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nodeprep.host import platform
-from nodeprep.host.platform import FILLER_UUIDS, canonical_uuid, digest, permanent_macs, signals
+from nodeprep.host.platform import FILLER_UUIDS, canonical_uuid, digest, hardware, permanent_macs, signals
 from tests.fakes.disk import put
 
 UUID = "4c4c4544-0042-3510-8052-b4c04f564433"
@@ -125,3 +125,53 @@ def test_the_digest_is_of_what_the_early_run_can_read() -> None:
         {},
     ]
     assert len({digest(other) for other in (home, *others)}) == 5
+
+
+@pytest.mark.parametrize("text", ["None", "To Be Filled By O.E.M.", "Default string", "0"])
+def test_a_serial_that_nobody_filled_in(sysfs: Path, text: str) -> None:
+    put(sysfs, "/class/dmi/id/product_serial", f"{text}\n".encode())
+    assert platform.serial() == ""
+
+
+def test_a_serial(sysfs: Path) -> None:
+    put(sysfs, "/class/dmi/id/product_serial", b"VMware-56 4d 1c\n")
+    assert platform.serial() == "VMware-56 4d 1c"
+
+
+GENERATION = bytes(range(1, 17))
+
+
+def test_a_vm_generation_id_is_what_lies_behind_the_header(sysfs: Path) -> None:
+    place = "/firmware/qemu_fw_cfg/by_name/etc/vmgenid_guid/raw"
+    put(sysfs, place, b"A" * 40 + GENERATION + b"\0" * 4040)
+    assert signals()["vm-generation-id"] == {GENERATION.hex()}
+    for blob in (b"", b"A" * 40 + GENERATION[:8], b"A" * 40 + bytes(16)):
+        put(sysfs, place, blob)
+        assert "vm-generation-id" not in signals(), blob
+
+
+def test_serials_of_disks_that_are_built_in(sysfs: Path) -> None:
+    put(sysfs, "/block/vda/serial", b"virtio-1")
+    put(sysfs, "/block/vda/removable", b"0\n")
+    put(sysfs, "/block/nvme0n1/device/serial", b"NVME 2        \n")
+    put(sysfs, "/block/sda/device/vpd_pg80", b"\x00\x80\x00\x08SCSI-003")
+    put(sysfs, "/block/sr0/device/vpd_pg80", b"\x00\x80\x00\x03DVD")
+    put(sysfs, "/block/sr0/removable", b"1\n")
+    put(sysfs, "/block/loop0/removable", b"0\n")
+    assert signals()["disk-serial"] == {"virtio-1", "NVME 2", "SCSI-003"}
+
+
+def test_a_container_has_the_uuid_that_its_manager_gave_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"/run/host/container-uuid": "4C4C4544-0042-3510-8052-b4c04f564433", "/etc/machine-id": "0" * 32}
+    monkeypatch.setattr(platform, "_read", lambda path: files.get(path, ""))
+    assert signals()["container-uuid"] == {UUID.replace("-", "")}
+    # systemd-nspawn hands the image's machine ID on where it was told no UUID.
+    files["/etc/machine-id"] = UUID.replace("-", "")
+    assert "container-uuid" not in signals()
+
+
+def test_the_fast_path_compares_what_the_stamp_was_written_with(sysfs: Path) -> None:
+    put(sysfs, "/class/dmi/id/product_uuid", f"{UUID}\n".encode())
+    link(sysfs, "eth0", "52:54:00:aa:00:01")
+    put(sysfs, "/block/vda/serial", b"virtio-1")
+    assert digest(hardware()) == digest(signals())

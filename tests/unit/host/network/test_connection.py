@@ -141,3 +141,10 @@ def test_a_profile_that_is_not_active_goes_by_the_link_it_names() -> None:
     settings["connection"]["interface-name"] = "ens3"
 
     assert profile_of(settings, {}).link == "ens3"
+
+
+def test_the_mac_by_which_a_profile_finds_its_link() -> None:
+    settings = plain(former())
+    settings["802-3-ethernet"]["mac-address"] = b"\x52\x54\x00\xaa\xbb\xcc"
+
+    assert profile_of(settings, {}).matched_mac == "52:54:00:aa:bb:cc"

@@ -1,0 +1,46 @@
+"""Netdata's machine GUID, the copies that it is restored from, and the claim to a node in Netdata Cloud.
+
+A GUID whose own file alone is removed comes back from any status file (learn.netdata.cloud, "VM Templates and Clones").
+"""
+
+from __future__ import annotations
+
+from nodeprep.machine import MachineView
+from nodeprep.model import Artefact, Kind, Reading, Stage
+from nodeprep.reading import digests, removals, set_aside
+from nodeprep.steps import Action
+
+FILES = (
+    "/var/cache/netdata/status-netdata.json",
+    "/var/lib/netdata/status-netdata.json",
+    "/var/lib/netdata/cloud.d/cloud.conf",
+    "/var/lib/netdata/cloud.d/claimed_id",
+    "/var/lib/netdata/cloud.d/private.pem",
+    "/var/lib/netdata/cloud.d/public.pem",
+    "/var/lib/netdata/registry/netdata.public.unique.id",
+)
+
+
+def observe(machine: MachineView) -> Reading:
+    """Return path and digest of every place of the identity; a status file changes all the time."""
+    return digests(machine, FILES)
+
+
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Take the identity out of the image; claim.conf stays, and claims the new one."""
+    return removals(machine, FILES)
+
+
+ARTEFACT = Artefact(
+    name="netdata-guid",
+    title="Netdata's machine GUID",
+    reason="A parent takes metrics from one of the machines only, and the cloud drops them in turns.",
+    kind=Kind.A,
+    stage=Stage.EARLY,
+    observe=observe,
+    plan=set_aside,
+    volatile=True,
+    confidential=True,
+    idle=("netdata.service",),
+    seal=seal,
+)

@@ -1,0 +1,111 @@
+"""Who has which link in hand, and to whom a change goes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodeprep.host import hostnamed, links
+from nodeprep.host.bus import Bus
+from nodeprep.host.files import Files
+from nodeprep.host.live import NETWORKD, Live
+from nodeprep.host.network import ifupdown, netplan, networkd, trial
+from nodeprep.host.network.networkmanager import NetworkManager
+from nodeprep.model import Link, Profile
+from nodeprep.steps import SetProfile
+
+LINKS = tuple(Link(f"eth{n}", n, f"52:54:00:00:00:0{n}", None, carrier=True) for n in range(4))
+
+
+class NobodysBus(Bus):
+    async def has_owner(self, name: str) -> bool:
+        return name == NETWORKD
+
+
+@pytest.fixture
+def managers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Give each link to another manager; NetworkManager has a profile that names each, and is active on one."""
+    changed: list[str] = []
+
+    async def running(self: NetworkManager) -> bool:
+        return True
+
+    async def profiles(self: NetworkManager) -> tuple[Profile, ...]:
+        return tuple(Profile(f"uuid-{link.name}", link.name, link.name, None) for link in LINKS)
+
+    async def set_profile(self: NetworkManager, change: SetProfile) -> None:
+        changed.append(f"NetworkManager {change.profile}")
+
+    async def hostname(bus: Bus) -> str:
+        return "worker"
+
+    def noted(name: str) -> Any:
+        return lambda change, *_: changed.append(f"{name} {change.profile}")
+
+    monkeypatch.setenv("NODEPREP_SYSFS", str(tmp_path))
+    monkeypatch.setattr(links, "links", lambda only: LINKS)
+    monkeypatch.setattr(hostnamed, "static_hostname", hostname)
+    monkeypatch.setattr(NetworkManager, "running", running)
+    monkeypatch.setattr(NetworkManager, "profiles", profiles)
+    monkeypatch.setattr(NetworkManager, "set_profile", set_profile)
+    theirs = ("networkd:/etc/lan.network", "networkd:/run/systemd/network/10-netplan-lan.network")
+    found = tuple(Profile(key, key, link.name, None) for key, link in zip(theirs, LINKS, strict=False))
+    monkeypatch.setattr(networkd, "profiles", lambda *_: found)
+    monkeypatch.setattr(ifupdown, "profiles", lambda *_: (Profile("ifupdown:eth2", "iface eth2", "eth2", None),))
+    for module in (networkd, netplan, ifupdown):
+        monkeypatch.setattr(module, "set_profile", noted(module.NAME))
+    return changed
+
+
+def test_a_link_has_the_profile_of_who_has_it_in_hand(managers: list[str]) -> None:
+    async def look() -> tuple[Profile, ...]:
+        return (await Live(NobodysBus()).view("test")).profiles()
+
+    found = asyncio.run(look())
+    assert {profile.link: profile.key for profile in found if profile.link} == {
+        "eth0": "networkd:/etc/lan.network",
+        "eth1": "netplan:lan",
+        "eth2": "ifupdown:eth2",
+        "eth3": "uuid-eth3",
+    }
+    assert len(found) == 7
+
+
+def test_a_change_goes_to_the_manager_of_the_profile(managers: list[str]) -> None:
+    async def change() -> None:
+        live = Live(NobodysBus())
+        for key in ("networkd:/etc/lan.network", "netplan:lan", "ifupdown:eth2", "uuid-eth3"):
+            await asyncio.to_thread(live.set_profile, SetProfile(key, "eth0"))
+
+    asyncio.run(change())
+    assert managers == [
+        "networkd networkd:/etc/lan.network",
+        "netplan netplan:lan",
+        "ifupdown ifupdown:eth2",
+        "NetworkManager uuid-eth3",
+    ]
+
+
+def test_networkd_is_waited_for_but_not_for_ever_and_a_trial_is_undone_before(
+    managers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting = [True, True, False]
+    undone: list[Files] = []
+    monkeypatch.setattr(trial, "recover", lambda files, manager_of: undone.append(files))
+    monkeypatch.setattr(networkd, "starting", lambda *_: starting.pop(0) if len(starting) > 1 else starting[0])
+
+    async def started(self: NetworkManager, timeout_s: float) -> bool:
+        return True
+
+    monkeypatch.setattr(NetworkManager, "wait_startup", started)
+
+    async def settled(timeout_s: float) -> bool:
+        return await Live(NobodysBus()).settled(timeout_s)
+
+    assert asyncio.run(settled(5.0))
+    assert len(undone) == 1
+    starting[:] = [True]
+    assert not asyncio.run(settled(0.0))
