@@ -101,9 +101,19 @@ def _build(release: Release, extra: tuple[str, ...], tree: Path) -> None:
     for abandoned in tree.parent.glob(f"{tree.name}.part-*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     part = tree.with_name(f"{tree.name}.part-{uuid.uuid4().hex[:8]}")
-    include = f"--include={','.join((*release.packages, *extra))}"
-    command = ("mmdebstrap", "--variant=minbase", "--format=directory", include, release.value, str(part), mirror())
+    command: tuple[str, ...] = ("mmdebstrap", "--format=directory", release.value, str(part), mirror())
+    if extra:
+        # Packages are added to a copy: seconds, where a tree from nothing takes more than a minute.
+        base = base_tree(release)
+        command += ("--variant=custom", "--skip=check/empty", f"--include={','.join(extra)}")
+    else:
+        base = None
+        command += ("--variant=minbase", f"--include={','.join(release.packages)}")
     try:
+        if base:
+            administer("cp", "-a", "--reflink=auto", str(base), str(part), timeout_s=BUILD_TIMEOUT_S)
+            shutil.rmtree(part / "dev")  # mmdebstrap makes its nodes itself
+            (part / "dev").mkdir()
         done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False)
         if done.returncode:
             raise LabError(f"mmdebstrap could not build {release.value}:\n{done.stderr[-2000:]}")
