@@ -22,7 +22,7 @@ SOURCES := $(wildcard $(shell git ls-files --cached --others --exclude-standard)
 # Debian's packages by what needs them.
 NEED_RUN := nftables openssh-client python3-dbus-next python3-pyroute2 python3-structlog python3-systemd
 # Private buses and networks of the quick tests.
-NEED_UNIT := dbus-daemon iproute2 util-linux
+NEED_UNIT := dbus-daemon iproute2 python3-yaml util-linux
 NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
 # The compiler's part is for systemd-python, which the index has as source only.
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
