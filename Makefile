@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: always help test unit repo lab deb demo bench lint format catalog clean
+.PHONY: always help test unit seeds fuzz repo lab deb demo bench fleet lint format catalog clean
 
 # The machine's Python, whatever else is on the PATH: Debian's own libraries are installed for this one.
 PYTHON := /usr/bin/python3
@@ -26,7 +26,7 @@ NEED_UNIT := dbus-daemon iproute2 python3-yaml util-linux
 NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
 # The compiler's part is for systemd-python, which the index has as source only.
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
-NEED_REPO := git groff lintian man-db systemd
+NEED_REPO := git groff lintian man-db systemd tshark
 NEED_LAB := debian-archive-keyring dnsmasq-base iproute2 mmdebstrap procps systemd-container util-linux
 
 # $(call need,PACKAGES): one question to dpkg, and apt-get only if the answer is no.
@@ -55,19 +55,22 @@ JOBS := $(shell nproc)
 help:
 	@echo 'make test     everything, as CI runs it'
 	@echo 'make unit     the quick tests, on both sets of libraries'
+	@echo 'make seeds    segments of simulated machines, on both sets of libraries'
+	@echo 'make fuzz     the codec for FUZZ_S seconds; what it finds goes into tests/fuzz/corpus'
 	@echo 'make lint     linters, types and import contracts'
 	@echo 'make format   what the linters can mend by themselves'
 	@echo 'make deb      $(DEB)'
 	@echo 'make lab      booted clones (after make deb)'
 	@echo 'make demo     a template, its clones, and what nodeprep makes of them'
 	@echo 'make bench    what it costs'
+	@echo 'make fleet    2, 10, 30 and 100 twins booted at one instant: time, frames and CPU of each'
 	@echo 'make catalog  the journal catalog from nodeprep/messages.py'
 	@echo 'make clean'
 
-test: unit repo lab bench
+test: unit seeds repo lab bench
 
 # The tests that need no machine of their own, as far as they exist.
-QUICK = $(wildcard tests/unit tests/contract tests/golden)
+QUICK = $(wildcard tests/unit tests/contract tests/golden tests/fuzz)
 
 unit: .venv/debian/made .venv/index/made
 	@$(call need,$(NEED_UNIT))
@@ -75,6 +78,15 @@ unit: .venv/debian/made .venv/index/made
 	$(DEBIAN) -m pytest -q -n $(JOBS) $(or $(QUICK),$(error there is no quick test))
 	@echo '== on the newest libraries of the index'
 	$(INDEX) -m pytest -q -n $(JOBS) $(QUICK)
+
+# Two minutes of one processor for both sets. A seed that fails is printed; `python -m tests.seeds SEED` plays it again.
+seeds: .venv/debian/made .venv/index/made
+	$(DEBIAN) -m pytest -q -n $(JOBS) tests/seeds
+	NODEPREP_FIRST_SEED=1000000 $(INDEX) -m pytest -q -n $(JOBS) tests/seeds
+
+FUZZ_S := 60
+fuzz: .venv/debian/made
+	$(DEBIAN) -m tests.fuzz.fuzzer $(FUZZ_S)
 
 repo lint: .venv/index/made
 	@$(call need,$(NEED_REPO))
@@ -92,6 +104,10 @@ demo: .venv/debian/made deb
 bench: .venv/debian/made deb
 	@$(call need,$(NEED_LAB))
 	$(DEBIAN) -m pytest -q -s tests/bench
+
+fleet: .venv/debian/made deb
+	@$(call need,$(NEED_LAB))
+	$(DEBIAN) -m tests.lab.fleet 2 10 30 100
 
 format: .venv/index/made
 	$(INDEX) -m ruff check --fix .

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from nodeprep.artefacts.ipv4_address import bare
 from nodeprep.errors import HostError
-from nodeprep.host.frames import arp_holder
+from nodeprep.host.arp import arp_holder
 from nodeprep.model import Claim, Finding, Profile, Verdict
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing

@@ -12,22 +12,24 @@ import json
 import signal
 
 from nodeprep import config, report, run, tell
-from nodeprep.errors import ConfigError, HostError, NodeprepError
-from nodeprep.host import attic, journal, notify
+from nodeprep.errors import ConfigError, NodeprepError
+from nodeprep.guard import Guard
+from nodeprep.herald import Herald
+from nodeprep.host import attic, notify
 from nodeprep.host.bus import Bus
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
-from nodeprep.messages import BY_CODE
-from nodeprep.model import Claim, Opening, Values
+from nodeprep.model import Claim, Opening
 from nodeprep.observe import presented
+from nodeprep.opener import make_openings
 from nodeprep.openings import openings_of
-from nodeprep.peers.message import Standing
+from nodeprep.peers.message import Standing, role_of
 from nodeprep.peers.rules import Clear, Dispute, Kept, Lost, Resolved
 from nodeprep.report import Problem
 from nodeprep.run import Run
-from nodeprep.settle import NETWORK_TIMEOUT_S, Settler
-from nodeprep.steps import ApplyOpenings, Outcome, Plan, Result, Step
-from nodeprep.wire import Event, Wire, nonce
+from nodeprep.settle import NETWORK_TIMEOUT_S, Settler, take_over
+from nodeprep.watch import Watch, with_holders
+from nodeprep.wire import Contest, Event, Wire, nonce
 
 LOOK_AGAIN_S = 10.0
 RETRY_S = 5.0
@@ -37,21 +39,22 @@ class Daemon:
     """One node, from its boot to its shutdown."""
 
     def __init__(self) -> None:
-        self._log = journal.logger()
+        self._herald = Herald()
         self._again = asyncio.Event()
+        self._news = asyncio.Event()
         self._stop = asyncio.Event()
         self._told = False
-        self._defends = False
+        self._guard: Guard | None = None
         self._state = "starting"
-        self._problems: list[Problem] = []
-        self._warnings: list[Problem] = []
+        self._judged: tuple[list[Problem], list[Problem]] = ([], [])
+        self._disputes: dict[Claim, Problem] = {}
+        self._strangers: tuple[Problem, ...] = ()
         self._wire: Wire | None = None
         self._settler: Settler | None = None
         self._wanted: tuple[Opening, ...] = ()
         self._openings: report.Document = report.openings((), "off", "-", ())
         self._run: Run | None = None
         self._written = b""
-        self._said: set[run.Change] = set()
         self._name = attic.name_of_this_boot()
         self._files = LocalMachine(self._name)
         # A daemon before this one was waited for by the boot, which has gone on since.
@@ -63,7 +66,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._again.set)
+        loop.add_signal_handler(signal.SIGHUP, self._judge_again)
         heart = loop.create_task(self._beat())
         work = loop.create_task(self._work())
         stopping = loop.create_task(self._stop.wait())
@@ -97,15 +100,20 @@ class Daemon:
     async def _stumble(self, error: NodeprepError) -> None:
         """Say what went wrong. A node that is ready stays so: the fault is in what watches it."""
         problem = Problem("config" if isinstance(error, ConfigError) else "machine", "", str(error))
-        if problem not in self._problems:
+        if problem not in self._problems():
             await self._conclude([problem], [])
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, or until somebody wants us to judge again."""
+        """Wait, or until there are news."""
         try:
-            await asyncio.wait_for(self._again.wait(), seconds)
+            await asyncio.wait_for(self._news.wait(), seconds)
         except asyncio.TimeoutError:
             pass
+        self._news.clear()
+
+    def _judge_again(self) -> None:
+        self._again.set()
+        self._news.set()
 
     # The sentence, with the peers' answers in between
 
@@ -121,15 +129,15 @@ class Daemon:
         this = self._run = Run(machine, settings, run.signals_of(machine))
         was_ready = self._files.exists(report.READY_FILE)
         await asyncio.to_thread(this.decide, was_ready=was_ready)
-        self._read_early_report(this)
+        take_over(this, self._files)
         if self._settler is None:
-            self._wire = Wire(nonce(self._files), key, self._on_event)
+            self._wire = Wire(nonce(self._files), key, self._on_event, role_of(settings.node.roles))
             self._settler = Settler(self._wire, self._tell)
         self._settler.live = live
         standing = Standing.READY if was_ready else Standing.JOINED if this.decision.joined else Standing.PROBING
         self._wanted = openings
         self._tell("making the openings")
-        await self._open(this)
+        self._openings = await make_openings(this, live.firewall, openings)
         contest = await self._settler.settle(this, standing, renew=not was_ready and this.word != "keep")
         if isinstance(contest, str):
             self._say("reboot", contest)
@@ -138,6 +146,7 @@ class Daemon:
             return
         self._tell("weighing what was found")
         problems, warnings = tell.weigh(this, contest, self._openings)
+        problems = with_holders(problems, self._settler.holders)
         if holding := self._settler.holding:
             problems.append(Problem("old-identity-held", "machine-id", ", ".join(holding)))
         for name in this.adopted():
@@ -146,95 +155,115 @@ class Daemon:
         if not problems and not wire.census.clear:
             # Somebody has come since the probing ended: not ready, and judged again at once.
             problems.append(Problem("conflict", "", "a live peer contests this node's identity"))
-            self._again.set()
-        self._defends = wire.census.clear and (was_ready or not problems)
+            self._judge_again()
+        self._guard, self._disputes, self._strangers = None, {}, ()
         # Before READY is said: from here on a twin yields, and cannot slip in between.
-        if self._defends:
+        if wire.census.clear and (was_ready or not problems):
             wire.ready()
+            self._guard = Guard(wire, presented(this.artefacts, this.machine, this.observation))
         else:
             wire.hold()
         await self._conclude(problems, warnings)
 
-    async def _open(self, this: Run) -> None:
-        """Make the openings, and see what else could close them."""
-        mode = this.config.firewall.mode
-        closed: list[str] = []
-        if mode != "off":
-            step = Step(("openings",), (ApplyOpenings(self._wanted, mode),), "the node's roles")
-            await asyncio.to_thread(this.carry_out, Plan((step,)))
-            try:
-                chains = await asyncio.to_thread(self._live.firewall.closed_by, self._wanted)
-                closed = [f"{chain.title} ({chain.reason})" for chain in chains]
-            except HostError as error:
-                closed = [str(error)]
-        self._openings = report.openings(self._wanted, mode, "nftables" if mode != "off" else "-", closed)
-
     # What came of it
 
-    async def _conclude(self, problems: list[Problem], warnings: list[Problem]) -> None:
+    async def _conclude(self, judged: list[Problem], warnings: list[Problem]) -> None:
         """Write what is decided, then say it."""
         was_ready = self._files.exists(report.READY_FILE)
-        self._problems, self._warnings = problems, warnings
+        self._judged = judged, warnings
+        problems = self._problems()
         if not problems or was_ready:
             self._state = "degraded" if problems else "ready"
-            if self._run and not problems:
+            if self._run and not judged:
                 await asyncio.to_thread(self._run.finish)
             self._files.write_own(report.READY_FILE, b"", 0o644)
         else:
             self._state = "held"
         self._write()
-        self._announce_changes()
+        self._herald.say_changes(self._run, self._state)
         self._say("ready" if self._state == "ready" else problems[0].code, self._document()["summary"])
         notify.judged(self._document()["summary"])
         if self._is_late and not was_ready and self._state != "held":
             await self._live.start_ready()
         self._told = self._is_late = True
 
+    def _problems(self) -> list[Problem]:
+        disputed = {problem.subject for problem in self._disputes.values()}
+        judged = [p for p in self._judged[0] if p.code != "conflict" or p.subject not in disputed]
+        return [*judged, *self._disputes.values(), *self._strangers]
+
     async def _watch(self) -> None:
         """Defend the identity; return when it is to be judged again."""
-        this = self._run
-        if this is None or self._wire is None:
+        this, wire = self._run, self._wire
+        if this is None or wire is None:
             return
-        while not self._again.is_set():
-            await self._pause(LOOK_AGAIN_S)
-            if self._again.is_set():
-                return
-            machine = await self._live.view(self._name)
-            before = presented(this.artefacts, this.machine, this.observation)
-            this.machine = machine
-            await asyncio.to_thread(this.look)
-            now = presented(this.artefacts, machine, this.observation)
-            await self._open(this)  # somebody may have flushed the ruleset
-            self._wire.listen(link.name for link in machine.links() if link.carrier)
-            if now != before or (self._state != "held" and this.adopted()):
-                if not self._defends:
-                    return  # what is presented now was never probed
-                await self._adopt_changes(this, now)
-            self._write()
+        watch = Watch(wire, self._live, self._news.set)
+        try:
+            watch.follow(this.machine.links(), defends=self._guard is not None)
+            if self._guard:
+                watch.announce(this.machine.links())
+            while not self._again.is_set():
+                await self._pause(LOOK_AGAIN_S)
+                if not self._again.is_set():
+                    await self._look(this, wire, watch)
+        finally:
+            watch.close()
 
-    async def _adopt_changes(self, this: Run, claims: dict[Claim, Values]) -> None:
-        """Follow an operator who changed the identity of a ready machine."""
-        assert self._wire is not None
-        for name in this.adopted():
-            self._say("adopted", f"{name} was changed by an operator", subject=name)
-        await asyncio.to_thread(this.finish)
-        self._wire.amend(claims)
+    async def _look(self, this: Run, wire: Wire, watch: Watch) -> None:
+        """Look again, and follow what changed."""
+        before = presented(this.artefacts, this.machine, this.observation)
+        this.machine = await self._live.view(self._name)
+        await asyncio.to_thread(this.look)
+        claims, links = presented(this.artefacts, this.machine, this.observation), this.machine.links()
+        # Somebody may have flushed the ruleset.
+        self._openings = await make_openings(this, self._live.firewall, self._wanted)
+        appeared = wire.listen(links)
+        watch.follow(links, defends=self._guard is not None)
+        if self._guard is None:
+            if appeared or claims != before:
+                self._judge_again()  # what is presented now, or there, was never probed
+            return
+        news = await self._guard.follow(claims, links, appeared)
+        if news or (not self._guard.contested and this.adopted()):
+            watch.announce(links if not self._guard.contested else ())
+            await self._follow(this, self._guard)
+        await watch.ask()
+        strangers = watch.problems([value for values in self._guard.contested.values() for value in values])
+        if strangers != self._strangers:
+            self._strangers = strangers
+            await self._conclude(*self._judged)
+        self._write()
+
+    async def _follow(self, this: Run, guard: Guard) -> None:
+        """Follow an operator who changed the identity of a ready machine, or say who else has what he gave it."""
+        this.contested = dict(guard.contested)
+        await asyncio.to_thread(this.look)
+        if not guard.contested:
+            for name in this.adopted():
+                self._say("adopted", f"{name} was changed by an operator", subject=name)
+            await asyncio.to_thread(this.finish)
+        problems, warnings = tell.weigh(this, Contest(clear=True), self._openings)
+        # Whatever the policy: after READY no other one is taken from a pool.
+        problems = [p._replace(code="conflict") if p.code == "no-pool-address" else p for p in problems]
+        problems = with_holders(problems, guard.holders)
+        if (problems, warnings) != self._judged:
+            await self._conclude(problems, warnings)
 
     def _on_event(self, event: Event) -> None:
         """Take what the census says outside of probing."""
         assert self._wire is not None
         match event:
             case Clear():
-                self._again.set()  # what held us back has gone
+                self._judge_again()  # what held us back has gone
             case Dispute(claims) if self._state != "held":
                 for claim, values in self._wire.values(claims).items():
                     detail = f"{claim.value}: a live peer that is ready presents it too ({len(values)})"
-                    self._problems.append(Problem("dispute", claim.value, detail))
+                    self._disputes[claim] = Problem("dispute", claim.value, detail)
+                    self._say("dispute", detail)
                 self._state = "degraded"
-                self._say("dispute", self._problems[-1].detail if self._problems else "")
                 self._write()
-            case Resolved() if self._state == "degraded":
-                self._again.set()
+            case Resolved() if self._disputes:
+                self._judge_again()
             case Dispute() | Resolved() | Lost() | Kept():
                 self._write()
 
@@ -243,36 +272,16 @@ class Daemon:
     def _tell(self, what: str) -> None:
         """Say what is going on while nothing is decided yet."""
         notify.progress(what)
-        self._log.debug(what)
+        self._herald.mention(what)
         if not self._told:
             self._write()
 
     def _say(self, code: str, detail: str, **fields: str) -> None:
-        """Write a journal entry on a code."""
-        message = BY_CODE[code]
-        level = "warning" if code in ("conflict", "dispute", "config", "machine", "joined-clone") else "notice"
-        origin = self._run.decision.origin.value if self._run else ""
-        roles = ",".join(self._run.config.node.roles) if self._run else ""
-        self._log.info(
-            f"{message.title}: {detail}",
-            message_id=message.message_id,
-            level=level,
-            code=code,
-            verdict=self._state,
-            origin=origin,
-            role=roles,
-            **fields,
-        )
-
-    def _announce_changes(self) -> None:
-        for change in set(self._run.changes.values()) - self._said if self._run else ():
-            self._said.add(change)
-            self._say("renewed", f"{change.artefact}: {change.old} -> {change.new}",
-                      subject=change.artefact, old=change.old, new=change.new)  # fmt: skip
+        self._herald.say(self._run, self._state, code, detail, **fields)
 
     def _document(self) -> report.Document:
         return tell.document(
-            self._run, self._wire, self._state, self._boot_id, self._openings, self._problems, self._warnings
+            self._run, self._wire, self._state, self._boot_id, self._openings, self._problems(), self._judged[1]
         )
 
     def _write(self) -> None:
@@ -280,14 +289,6 @@ class Daemon:
         if text != self._written:
             self._files.write_own(report.STATUS_FILE, text, 0o644)
             self._written = text
-
-    def _read_early_report(self, this: Run) -> None:
-        """Take over what the early run of this boot changed, so that one report tells all."""
-        text = self._files.read_text("/run/nodeprep/early.json")
-        if text and not this.changes:
-            early = json.loads(text)
-            this.changes.update({row[0]: run.Change(*row) for row in early["changes"]})
-            this.outcomes.update({row[0]: Outcome(row[0], Result(row[1]), row[2]) for row in early["outcomes"]})
 
 
 def main() -> int:

@@ -239,6 +239,32 @@ MESSAGES = (
         "All clones have the instance ID, the hostname and the users that it names.",
         "`cloud-init clean --seed`, or pass the seed to each clone from outside.",
     ),
+    Message(
+        "address-in-use",
+        "eb2aa44c060b1825ba6dd9329f29a78e",
+        "A machine without nodeprep has an address of this node",
+        "It answers for the address by ARP or neighbour discovery, and is not known to the fleet. Packets go to either "
+        "of the two. This node announces its address once in ten seconds at most (RFC 5227, 2.4) and renews nothing.",
+        "Find the machine with the MAC in the detail, by the port on which the switch learns it (`bridge fdb show`, "
+        "`show mac address-table`), and give one of the two another address.",
+    ),
+    Message(
+        "mac-in-use",
+        "b3b61b6c079985d34f418ecaa71e24b8",
+        "A machine without nodeprep has a MAC of this node",
+        "Frames with this node's own MAC as their source come from outside, and its own do not come back. Switches "
+        "send what is for this node to either of the two.",
+        "Find the second port on which the switch learns the MAC (`bridge fdb show`, `show mac address-table`), and "
+        "give the machine behind it another MAC; or set one here and restart nodeprep.service.",
+    ),
+    Message(
+        "echo",
+        "c34058293b438933c7bd04cf3ff16f56",
+        "This node's own frames come back to it",
+        "The network has a loop or a port that reflects, or this machine was resumed from a snapshot of memory beside "
+        "another one, so that both bear one nonce and neither takes the other for a twin.",
+        "Look for the loop. If the machine was resumed from a snapshot beside its twin, boot one of the two again.",
+    ),
 )
 
 BY_CODE = {message.code: message for message in MESSAGES}

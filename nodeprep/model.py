@@ -113,6 +113,20 @@ class Link:
     """What the hardware says, or None where there is no hardware to ask (veth)."""
     carrier: bool
     addresses: tuple[LinkAddress, ...] = ()
+    port: bool = False
+    """Another link of the machine (a bond, a team, a bridge) stands for it, and speaks for it."""
+    flaps: int = 0
+    """How often its carrier came or went: a link that carries again may lead elsewhere."""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether frames of ours go over it."""
+        return self.carrier and not self.port
+
+    @property
+    def own_addresses(self) -> tuple[LinkAddress, ...]:
+        """The addresses that are this machine's alone, and not virtual ones that wander between nodes."""
+        return tuple(address for address in self.addresses if not address.floating)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +141,25 @@ class LinkAddress:
     """The kernel's duplicate address detection (RFC 4862) found another holder."""
     dynamic: bool = False
     """Leased or autoconfigured (not IFA_F_PERMANENT)."""
+    floating: bool = False
+    """A virtual IP: set by keepalived, or a lone address (/32, /128) beside the link's own, as kube-vip sets it."""
 
     @property
     def version(self) -> int:
         return 6 if ":" in self.address else 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A sign of a machine without nodeprep that bears an address of ours."""
+
+    kind: str
+    """Either "ipv4", "ipv6" or "mac"."""
+    value: str
+    """What of ours it bears."""
+    link: str
+    mac: str
+    """Its own; empty if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 
 from nodeprep.messages import BY_CODE
 from nodeprep.model import Artefact, Decision, Finding, Kind, Opening, Verdict
+from nodeprep.peers.message import Reason
+from nodeprep.peers.rules import Peer
 
 SCHEMA = 1
 STATUS_FILE = "/run/nodeprep/status.json"
 READY_FILE = "/run/nodeprep/ready"
+PEERS_SHOWN_MAX = 512
+"""Of more peers the list shows those that were heard last; the count is of all."""
 
 Document = dict[str, Any]
 
@@ -82,6 +86,40 @@ def openings(wanted: Sequence[Opening], mode: str, backend: str, closed_by: Sequ
             for opening in wanted
         ],
         "closed_by": list(closed_by),
+    }
+
+
+def peers(
+    links: Sequence[str],
+    known: Sequence[tuple[Peer, int]],
+    rejected: Mapping[Reason, int],
+    echoes: Mapping[str, object],
+) -> Document:
+    """Return the part of the document on peers. known: with the second at which each was last heard; newest last."""
+    return {
+        "links": list(links),
+        "count": len(known),
+        "contested": [
+            {"peer": peer.name, "kinds": sorted(kind.name.lower() for kind in peer.contested)}
+            for peer, _ in known
+            if peer.contested
+        ],
+        "rejected": sum(rejected.values()),
+        "rejected_by": {reason.value: number for reason, number in rejected.items() if number},
+        "echoes": sorted(echoes),
+        "list": [_peer(peer, heard_s) for peer, heard_s in reversed(known[-PEERS_SHOWN_MAX:])],
+    }
+
+
+def _peer(peer: Peer, heard_s: int) -> Document:
+    return {
+        "peer": peer.name,
+        "role": peer.role,
+        "state": peer.standing.name.lower(),
+        "last_heard": heard_s,
+        "heard_on": [{"link": source.link, "address": source.address} for source in reversed(peer.sources)],
+        "contested": sorted(kind.name.lower() for kind in peer.contested),
+        "outcome": peer.outcome.value if peer.outcome else "",
     }
 
 

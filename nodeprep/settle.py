@@ -6,23 +6,24 @@ Judging and planning are pure and applying is one function; what is here is thei
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from nodeprep import run
 from nodeprep.address import secure_address
-from nodeprep.errors import HostError
+from nodeprep.guard import foreign_holders
 from nodeprep.host import witness
-from nodeprep.host.frames import arp_holder
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
-from nodeprep.model import Claim, Stage, Values
+from nodeprep.model import Claim, Sighting, Stage
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
 from nodeprep.plan import reboot, releases
 from nodeprep.renewal import LIVE
 from nodeprep.run import Run
 from nodeprep.situation import situation_of
+from nodeprep.steps import Outcome, Result
 from nodeprep.wire import Contest, Wire
 
 NETWORK_TIMEOUT_S = 20.0
@@ -40,6 +41,8 @@ class Settler:
     live: Live | None = None
     holding: tuple[str, ...] = ()
     """What still held the old machine ID after the one reboot."""
+    holders: tuple[Sighting, ...] = ()
+    """Who without nodeprep answers for what is contested."""
     former_id: str | None = None
     """The machine ID that the running system started with, if it was renewed since."""
 
@@ -69,13 +72,17 @@ class Settler:
 
     async def _probe(self, this: Run, standing: Standing) -> Contest:
         """Probe what this machine presents; what is contested is in `this` afterwards."""
-        self.wire.listen(link.name for link in this.machine.links() if link.carrier)
+        self.wire.listen(this.machine.links())
         self.tell("probing the peers")
         claims = presented(this.artefacts, this.machine, this.observation)
-        contest, foreign = await asyncio.gather(self.wire.probe(claims, standing), _foreign_holders(this))
+        contest, foreign = await asyncio.gather(
+            self.wire.probe(claims, standing), foreign_holders(this.machine.links())
+        )
         this.contested = {**contest.lost, **contest.disputed}
+        self.holders = ()
         if not this.contested and not contest.kept:
-            this.contested = foreign  # beside a peer that yields, it would be the peer that answers
+            self.holders = foreign  # beside a peer that yields, it would be the peer that answers
+            this.contested = {Claim.IPV4: frozenset(holder.value for holder in foreign)} if foreign else {}
         if this.contested:
             self.tell(f"contested: {', '.join(claim.value for claim in this.contested)}")
         await asyncio.to_thread(this.look)
@@ -141,19 +148,10 @@ def rounds(machine: LocalMachine) -> int:
     return int(machine.read_text(ROUNDS_FILE) or 0)
 
 
-async def _foreign_holders(this: Run) -> dict[Claim, Values]:
-    """Return our static IPv4 addresses that a machine without nodeprep answers for (RFC 5227)."""
-    static = [
-        (link, address.address)
-        for link in this.machine.links()
-        for address in link.addresses
-        if link.carrier and address.version == 4 and not address.dynamic
-    ]
-    probes = (asyncio.to_thread(arp_holder, link.name, link.mac, address) for link, address in static)
-    answers = await asyncio.gather(*probes, return_exceptions=True)
-    for answer in answers:
-        # A link that went away meanwhile is looked at again when it comes back.
-        if isinstance(answer, BaseException) and not isinstance(answer, HostError):
-            raise answer
-    held = frozenset(address for (_, address), answer in zip(static, answers, strict=True) if isinstance(answer, str))
-    return {Claim.IPV4: held} if held else {}
+def take_over(this: Run, files: LocalMachine) -> None:
+    """Take over what the early run of this boot changed, so that one report tells all."""
+    text = files.read_text("/run/nodeprep/early.json")
+    if text and not this.changes:
+        early = json.loads(text)
+        this.changes.update({row[0]: run.Change(*row) for row in early["changes"]})
+        this.outcomes.update({row[0]: Outcome(row[0], Result(row[1]), row[2]) for row in early["outcomes"]})

@@ -81,22 +81,18 @@ def document(
         peers=peers(wire),
         openings=openings,
         problems=problems,
-        warnings=warnings,
+        warnings=[*warnings, *echoed(wire)],
     )
 
 
 def peers(wire: Wire | None) -> report.Document:
     """Return the part of the document on peers."""
     if wire is None:
-        return {"links": [], "count": 0, "contested": [], "rejected": 0}
-    known = wire.census.peers
-    return {
-        "links": list(wire.links),
-        "count": len(known),
-        "contested": [
-            {"peer": peer.name, "kinds": sorted(kind.name.lower() for kind in peer.contested)}
-            for peer in known
-            if peer.contested
-        ],
-        "rejected": sum(wire.census.rejected.values()),
-    }
+        return report.peers((), (), {}, {})
+    return report.peers(wire.links, wire.peers, wire.census.rejected, wire.census.echoes)
+
+
+def echoed(wire: Wire | None) -> list[Problem]:
+    """Return what is to be said of frames of ours that came back."""
+    echoes = wire.census.echoes if wire else {}
+    return [Problem("echo", "", f"{number} frames on {link}") for link, (number, _) in sorted(echoes.items())]

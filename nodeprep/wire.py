@@ -1,29 +1,36 @@
-"""The wire: the peers' census in an event loop, with a packet socket on every link.
+"""The wire: the peers' census in an event loop.
 
-The census decides, the sockets carry; this file keeps its clock and turns its effects into answers to wait for.
+The census decides, the segments carry; this file keeps its clock and turns its effects into answers to wait for. What a
+ready machine presents anew is probed by a census of its own under a nonce of its own, as a machine that boots would
+probe it: what it holds already is defended meanwhile, and the newcomer yields to whoever has it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from nodeprep.errors import HostError
-from nodeprep.host.frames import LinkSocket
 from nodeprep.host.local import LocalMachine
-from nodeprep.model import Claim, Values
+from nodeprep.model import Claim, Link, Values
 from nodeprep.peers import message as codec
+from nodeprep.peers.admission import Admission
 from nodeprep.peers.census import Census
-from nodeprep.peers.rules import Clear, Dispute, Effect, Kept, Lost, Rejected, Resolved, Send
+from nodeprep.peers.rules import Clear, Dispute, Effect, Kept, Lost, Peer, Rejected, Resolved, Send, Source
+from nodeprep.segments import Segments
 
 PROBE_TIMEOUT_S = 5.0
 NONCE_FILE = "/run/nodeprep/nonce"
 GATHER_S = 0.2
 """After the first loss, how long further ones of the same peer are waited for."""
-FRAMES_PER_WAKE = 64
-"""A flood of hostile frames gets no more of the loop than this at a time."""
+FORGET_READY_S = 1800.0
+"""Over three of the longest pauses between announcements (rules.Timing)."""
+FORGET_S = 60.0
+CONFINED = (Claim.MAC, Claim.IPV4, Claim.IPV6)
+"""What is unique on its link only."""
 
 Event = Lost | Kept | Dispute | Resolved | Clear
 
@@ -38,62 +45,92 @@ class Contest:
     disputed: dict[Claim, Values] = field(default_factory=dict)
 
 
-class Wire:
-    """The census of one boot."""
+@dataclass(slots=True)
+class _Probing:
+    """A census whose answer is waited for; as long as it is, its events go nowhere else."""
 
-    def __init__(self, nonce: bytes, fleet_key: bytes, on_event: Callable[[Event], None]) -> None:
+    census: Census
+    over: asyncio.Future[None]
+    contest: Contest = field(default_factory=Contest)
+
+
+class Wire:
+    """The census of one boot. role is what peers show of this machine to people."""
+
+    def __init__(self, nonce: bytes, fleet_key: bytes, on_event: Callable[[Event], None], role: str = "") -> None:
         self._loop = asyncio.get_running_loop()
+        self._epoch_s = time.time() - self._loop.time()
         self._key = fleet_key
+        self._nonce = nonce
+        self._role = role
         self._on_event = on_event
-        self.census = Census(nonce, fleet_key)
-        self._sockets: dict[str, LinkSocket] = {}
+        self.census = Census(nonce, fleet_key, role=role)
+        self._newcomers: Census | None = None
+        self._admission = Admission()
+        self._segments = Segments(self.receive)
+        self._links: tuple[Link, ...] = ()
         self._values: dict[codec.Claim, tuple[Claim, str]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._contest: Contest | None = None
-        self._over: asyncio.Future[None] | None = None
+        self._timers: dict[Census, asyncio.TimerHandle] = {}
+        self._probing: list[_Probing] = []
 
     @property
     def links(self) -> tuple[str, ...]:
         """The links that are listened on."""
-        return tuple(sorted(self._sockets))
+        return self._segments.names
 
-    def listen(self, links: Iterable[str]) -> None:
-        """Listen on these links and no others; one that cannot be opened is left out and tried at the next call."""
-        wanted = set(links)
-        for name in set(self._sockets) - wanted:
-            self._drop(name)
-        for name in wanted - set(self._sockets):
-            try:
-                opened = LinkSocket(name, codec.ETHERTYPE)
-            except HostError:
-                continue
-            self._sockets[name] = opened
-            self._loop.add_reader(opened.fileno(), self._receive, opened)
+    @property
+    def now(self) -> float:
+        """The time of the census's clock."""
+        return self._loop.time()
+
+    @property
+    def peers(self) -> tuple[tuple[Peer, int], ...]:
+        """The peers that may still be there, each with the second (time(7)) at which it was last heard.
+
+        A ready one is silent for minutes; one that is not would have spoken.
+        """
+        return tuple(
+            (peer, round(self._epoch_s + peer.seen_s))
+            for peer in self.census.peers
+            if self.now - peer.seen_s < (FORGET_READY_S if peer.standing is codec.Standing.READY else FORGET_S)
+        )
+
+    def listen(self, links: Iterable[Link]) -> frozenset[str]:
+        """Listen on those of the machine's links that speak; return those that may lead where we were not heard yet."""
+        self._links = tuple(links)
+        return self._segments.listen(self._links)
 
     async def probe(self, claims: Mapping[Claim, Values], standing: codec.Standing) -> Contest:
         """Present these claims, and return once nobody contests them or something was lost or is disputed."""
-        contest = self._contest = Contest()
-        over = self._over = self._loop.create_future()
-        self._take(self.census.probe(self._loop.time(), self._encode(claims), standing))
+        self._forget_newcomers()
+        return await self._probe(self.census, self._encode(claims), standing)
+
+    async def probe_newcomers(self, claims: Mapping[Claim, Values]) -> Contest:
+        """Probe what a ready machine presents besides; until somebody calls `amend` it is not defended."""
+        self._forget_newcomers()
+        nonce = hashlib.sha256(b"newcomers" + self._nonce).digest()[: codec.NONCE_BYTES]
+        newcomers = self._newcomers = Census(nonce, self._key, role=self._role)
         try:
-            await asyncio.wait_for(over, PROBE_TIMEOUT_S)
-        except asyncio.TimeoutError:
-            pass  # contested to the end: not clear
+            return await self._probe(newcomers, self._encode(claims, self._values), codec.Standing.PROBING)
         finally:
-            self._contest = self._over = None
-        return contest
+            self._forget_newcomers()
 
     def ready(self) -> None:
         """Defend and announce from now on."""
-        self._take(self.census.ready(self._loop.time()))
+        self._take(self.census, self.census.ready(self.now))
 
     def hold(self) -> None:
         """Keep what was lost, without being ready."""
-        self._take(self.census.hold(self._loop.time()))
+        self._take(self.census, self.census.hold(self.now))
 
     def amend(self, claims: Mapping[Claim, Values]) -> None:
         """Defend these claims instead, because an operator changed them."""
-        self._take(self.census.amend(self._loop.time(), self._encode(claims)))
+        self._forget_newcomers()
+        self._take(self.census, self.census.amend(self.now, self._encode(claims)))
+
+    def remind(self) -> None:
+        """Say at once what is else said later: a link leads to a segment that may not have heard it."""
+        self._take(self.census, self.census.remind(self.now))
 
     def values(self, claims: Iterable[codec.Claim]) -> dict[Claim, Values]:
         """Return which of our values these claims stand for."""
@@ -106,66 +143,103 @@ class Wire:
 
     def close(self) -> None:
         """Close the sockets and stop the clock."""
-        for name in tuple(self._sockets):
-            self._drop(name)
-        if self._timer:
-            self._timer.cancel()
+        self._segments.close()
+        for timer in self._timers.values():
+            timer.cancel()
 
-    def _encode(self, claims: Mapping[Claim, Values]) -> frozenset[codec.Claim]:
-        self._values = {
-            codec.claim(self._key, codec.ClaimKind[claim.name], value): (claim, value)
-            for claim, values in claims.items()
-            for value in values
-        }
-        return frozenset(self._values)
+    def _encode(
+        self, claims: Mapping[Claim, Values], beside: Mapping[codec.Claim, tuple[Claim, str]] | None = None
+    ) -> frozenset[codec.Claim]:
+        encoded: dict[codec.Claim, tuple[Claim, str]] = {}
+        for claim, values in claims.items():
+            for value in values:
+                one = codec.claim(self._key, codec.ClaimKind[claim.name], value)
+                places = self._bearing(value) if claim in CONFINED else ()
+                encoded |= {replace(one, link=link): (claim, value) for link in places or ("",)}
+        self._values = {**(beside or {}), **encoded}
+        return frozenset(encoded)
 
-    def _drop(self, name: str) -> None:
-        gone = self._sockets.pop(name)
-        self._loop.remove_reader(gone.fileno())
-        gone.close()
+    def _bearing(self, value: str) -> tuple[str, ...]:
+        """Return the links that bear a MAC or an address; one that none bears yet may come on any of them."""
+        return tuple(
+            link.name
+            for link in self._links
+            if value == link.mac or any(value == address.address for address in link.addresses)
+        )
 
-    def _receive(self, link: LinkSocket) -> None:
-        for _ in range(FRAMES_PER_WAKE):
-            payload = link.receive()
-            if payload is None:
-                return
-            self._take(self.census.receive(self._loop.time(), payload))
+    async def _probe(self, census: Census, claims: frozenset[codec.Claim], standing: codec.Standing) -> Contest:
+        probing = _Probing(census, self._loop.create_future())
+        self._probing.append(probing)
+        self._take(census, census.probe(self.now, claims, standing))
+        try:
+            await asyncio.wait_for(probing.over, PROBE_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            pass  # contested to the end: not clear
+        finally:
+            self._probing.remove(probing)
+        return probing.contest
 
-    def _tick(self) -> None:
-        self._take(self.census.tick(self._loop.time()))
+    def _forget_newcomers(self) -> None:
+        if self._newcomers is not None:
+            timer = self._timers.pop(self._newcomers, None)
+            if timer:
+                timer.cancel()
+            self._newcomers = None
 
-    def _take(self, effects: Iterable[Effect]) -> None:
+    def receive(self, now: float, payload: bytes, source: Source) -> None:
+        """Take in a frame, unless its sender or all of them say too much."""
+        try:
+            nonce, _ = codec.peek(payload)
+        except codec.BadFrame as bad:
+            self.census.reject(bad.reason)
+            return
+        if not self._admission.admit(now, source, nonce):
+            self.census.reject(codec.Reason.LIMITED)
+            return
+        effects = self.census.receive(now, payload, source)
+        if any(isinstance(effect, Rejected) for effect in effects):
+            return
+        self._admission.prove(source, nonce)
+        self._take(self.census, effects)
+        if self._newcomers is not None:
+            self._take(self._newcomers, self._newcomers.receive(now, payload, source))
+
+    def _tick(self, census: Census) -> None:
+        self._take(census, census.tick(self.now))
+
+    def _take(self, census: Census, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Send(payload):
-                    for link in self._sockets.values():
-                        link.send(payload)
+                case Send(payload, link):
+                    self._segments.send(payload, link, census.links)
                 case Rejected():
                     pass  # counted by the census
                 case _:
-                    self._note(effect)
-        if self._timer:
-            self._timer.cancel()
-        deadline = self.census.deadline
-        self._timer = self._loop.call_at(deadline, self._tick) if deadline is not None else None
+                    self._note(census, effect)
+        timer = self._timers.pop(census, None)
+        if timer:
+            timer.cancel()
+        deadline = census.deadline
+        if deadline is not None and census in (self.census, self._newcomers):
+            self._timers[census] = self._loop.call_at(deadline, self._tick, census)
 
-    def _note(self, event: Event) -> None:
-        contest, over = self._contest, self._over
-        if contest is None or over is None:
+    def _note(self, census: Census, event: Event) -> None:
+        probing = next((each for each in self._probing if each.census is census), None)
+        if probing is None:
             self._on_event(event)
             return
         match event:
             case Clear():
-                contest.clear = True
-                _resolve(over)
+                probing.contest.clear = True
+                _resolve(probing.over)
             case Lost(claims):
-                _add(contest.lost, self.values(claims))
-                self._loop.call_later(GATHER_S, _resolve, over)
+                _add(probing.contest.lost, self.values(claims))
+                self._loop.call_later(GATHER_S, _resolve, probing.over)
             case Dispute(claims):
-                _add(contest.disputed, self.values(claims))
-                self._loop.call_later(GATHER_S, _resolve, over)
+                _add(probing.contest.disputed, self.values(claims))
+                self._loop.call_later(GATHER_S, _resolve, probing.over)
             case Kept(claims):
-                _add(contest.kept, self.values(claims))
+                _add(probing.contest.kept, self.values(claims))
             case Resolved():
                 pass
 

@@ -20,7 +20,9 @@ def static(machine: MachineView) -> Values:
 
 def present(machine: MachineView) -> Values:
     """Return every address that this machine answers for, or would if nobody were in its way."""
-    return static(machine) | frozenset(a.address for link in machine.links() for a in link.addresses if a.version == 4)
+    return static(machine) | frozenset(
+        a.address for link in machine.links() for a in link.own_addresses if a.version == 4
+    )
 
 
 def holder(situation: Situation, values: Values) -> Profile | None:

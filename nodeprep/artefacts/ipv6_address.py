@@ -20,7 +20,7 @@ def present(machine: MachineView) -> Values:
     The kernel takes away a static address that its own detection found on somebody else.
     """
     return static(machine) | frozenset(
-        a.address for link in machine.links() for a in link.addresses if a.version == 6 and not a.dad_failed
+        a.address for link in machine.links() for a in link.own_addresses if a.version == 6 and not a.dad_failed
     )
 
 

@@ -11,11 +11,10 @@ import contextlib
 import ipaddress
 import os
 import socket
-import struct
 import time
 from collections.abc import Collection, Iterator
-from types import TracebackType
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -27,8 +26,10 @@ ARPHRD_ETHER = 1
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_TENTATIVE, IFA_F_PERMANENT = 0x04, 0x08, 0x40, 0x80
 RT_SCOPES = {0: "global", 200: "global", 253: "link"}
+_LONE = {4: 32, 6: 128}
 NUD_REACHABLE, NTF_USE = 0x02, 0x01
 EBUSY = 16
+IFAPROT_KEEPALIVED = 18  # RTPROT_KEEPALIVED, which keepalived gives as IFA_PROTO since Linux 5.18
 
 HARDWARE_KINDS = frozenset({None, "vlan", "bond", "team"})
 """IFLA_INFO_KIND of links that are hardware (none) or stand for it under another name."""
@@ -53,7 +54,7 @@ def links(only: Collection[str] | None = None) -> tuple[Link, ...]:
         address = _address(message)
         if address is not None:
             addresses.setdefault(int(message["index"]), []).append(address)
-    return tuple(_link(found[index], tuple(addresses.get(index, ()))) for index in sorted(wanted))
+    return tuple(_link(found[index], tuple(addresses.get(index, ())), wanted) for index in sorted(wanted))
 
 
 def link(name: str) -> Link:
@@ -126,69 +127,6 @@ def neighbour_answers(name: str, address: str, timeout_s: float = 2.0) -> bool:
     return False
 
 
-class Monitor:
-    """Tells that links or their addresses changed; a context manager over one netlink socket.
-
-    Its file descriptor becomes readable on a change, for `loop.add_reader(monitor.fileno(), …)`. Which links exist and
-    what they hold is then asked of `links`: the kernel may drop messages, never the news that it did.
-    """
-
-    RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
-    MESSAGES: ClassVar = {16: "newlink", 17: "dellink", 20: "newaddr", 21: "deladdr"}
-
-    def __init__(self) -> None:
-        """Start to listen. Raises HostError."""
-        try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-            try:
-                self._socket.setblocking(False)
-                self._socket.bind((0, self.RTMGRP_LINK | self.RTMGRP_IPV4_IFADDR | self.RTMGRP_IPV6_IFADDR))
-            except OSError:
-                self._socket.close()
-                raise
-        except OSError as error:
-            raise HostError(f"listen to netlink: {error}") from error
-
-    def __enter__(self) -> Monitor:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def fileno(self) -> int:
-        """Return the file descriptor to wait on."""
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        """Stop to listen."""
-        self._socket.close()
-
-    def read(self) -> frozenset[tuple[str, int]]:
-        """Return what changed since the last call, without waiting, as (what, index of the link).
-
-        What is "newlink", "dellink", "newaddr" or "deladdr"; ("newlink", 0) means that messages were lost and anything
-        may have changed. Raises HostError.
-        """
-        changes: set[tuple[str, int]] = set()
-        while True:
-            try:
-                data = self._socket.recv(1 << 16)
-            except BlockingIOError:
-                return frozenset(changes)
-            except OSError as error:
-                if error.errno != 105:  # ENOBUFS
-                    raise HostError(f"listen to netlink: {error}") from error
-                changes.add(("newlink", 0))
-                continue
-            while len(data) >= 24:  # struct nlmsghdr, then ifinfomsg or ifaddrmsg: the index is at 4 in both
-                length, kind = struct.unpack_from("=IH", data)
-                if kind in self.MESSAGES:
-                    changes.add((self.MESSAGES[kind], struct.unpack_from("=i", data, 20)[0]))
-                data = data[max(length + 3 & ~3, 16) :]
-
-
 @contextlib.contextmanager
 def _netlink(purpose: str) -> Iterator[Any]:
     try:
@@ -229,7 +167,7 @@ def _of_the_machine(found: dict[int, Any]) -> set[int]:
     return wanted | {found[index].get_attr("IFLA_MASTER") for index in wanted} & bridges
 
 
-def _link(message: Any, addresses: tuple[LinkAddress, ...]) -> Link:
+def _link(message: Any, addresses: tuple[LinkAddress, ...], wanted: Collection[int]) -> Link:
     permanent = message.get_attr("IFLA_PERM_ADDRESS")
     carrier = message.get_attr("IFLA_CARRIER")
     return Link(
@@ -238,7 +176,20 @@ def _link(message: Any, addresses: tuple[LinkAddress, ...]) -> Link:
         mac=str(message.get_attr("IFLA_ADDRESS") or "").lower(),
         permanent_mac=str(permanent).lower() if permanent else None,
         carrier=bool(message["flags"] & IFF_UP and carrier),
-        addresses=addresses,
+        addresses=_told_apart(addresses),
+        port=message.get_attr("IFLA_MASTER") in wanted,
+        flaps=int(message.get_attr("IFLA_CARRIER_CHANGES") or 0),
+    )
+
+
+def _told_apart(addresses: tuple[LinkAddress, ...]) -> tuple[LinkAddress, ...]:
+    """Mark the lone addresses beside a wider one of their family as floating; alone (GCE, DHCPv6) they are a host's."""
+    wider = {one.version for one in addresses if one.prefix_length < _LONE[one.version] and one.scope == "global"}
+    return tuple(
+        replace(one, floating=True)
+        if one.prefix_length == _LONE[one.version] and one.version in wider and not one.dynamic
+        else one
+        for one in addresses
     )
 
 
@@ -255,6 +206,7 @@ def _address(message: Any) -> LinkAddress | None:
         scope=scope,
         dad_failed=bool(flags & IFA_F_DADFAILED),
         dynamic=not flags & IFA_F_PERMANENT,
+        floating=message.get_attr("IFA_PROTO") == IFAPROT_KEEPALIVED,
     )
 
 

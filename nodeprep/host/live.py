@@ -76,8 +76,12 @@ class Live:
                 await asyncio.sleep(VIEW_AGAIN_S)  # a manager that is starting takes objects away under our hands
         return await self._view(run)
 
+    async def links(self) -> tuple[Link, ...]:
+        """Return the machine's links as they are now. Raises HostError."""
+        return tuple(with_platform(link) for link in await asyncio.to_thread(links.links, self._only_links or None))
+
     async def _view(self, run: str) -> LocalMachine:
-        found = tuple(with_platform(link) for link in await asyncio.to_thread(links.links, self._only_links or None))
+        found = await self.links()
         self._links = found
         profiles = await asyncio.to_thread(self._profiles_in_files, await self._bus.has_owner(NETWORKD))
         if await self._network.running():

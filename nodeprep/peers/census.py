@@ -19,8 +19,9 @@ from typing import Final
 
 from nodeprep.peers.answers import Answers
 from nodeprep.peers.contests import Contests
+from nodeprep.peers.heard import Echoes, Heard
+from nodeprep.peers.holdings import Holdings
 from nodeprep.peers.message import (
-    NONCE_BYTES,
     BadFrame,
     Claim,
     Message,
@@ -28,10 +29,11 @@ from nodeprep.peers.message import (
     Reason,
     Standing,
     decode,
-    encode,
+    peek,
 )
 from nodeprep.peers.rules import (
     DEFAULT_TIMING,
+    NOWHERE,
     Clear,
     Dispute,
     Effect,
@@ -40,13 +42,12 @@ from nodeprep.peers.rules import (
     Outcome,
     Peer,
     Rejected,
-    Send,
+    Source,
     Timing,
     judge,
 )
 from nodeprep.peers.trickle import Trickle
-
-PEERS_MAX: Final = 4096
+from nodeprep.peers.voice import Voice
 
 _NOTHING: Final[frozenset[Claim]] = frozenset()
 _NOBODY: Final[frozenset[bytes]] = frozenset()
@@ -67,18 +68,18 @@ _STEADY: Final = (_Phase.HELD, _Phase.READY)
 class Census:
     """One machine's view of who claims what on its segments.
 
-    `nonce` is 16 random bytes drawn for this boot; `deadline` says when `tick` is to be called next.
+    `nonce` is 16 random bytes drawn for this boot; `role` is what peers show of us to people; `deadline` says when
+    `tick` is to be called next.
     """
 
-    def __init__(self, nonce: bytes, fleet_key: bytes, timing: Timing = DEFAULT_TIMING) -> None:
-        if len(nonce) != NONCE_BYTES:
-            raise ValueError(f"a nonce has {NONCE_BYTES} bytes")
+    def __init__(self, nonce: bytes, fleet_key: bytes, timing: Timing = DEFAULT_TIMING, role: str = "") -> None:
+        self._voice = Voice(nonce, fleet_key, role)
         self._nonce = nonce
         self._key = fleet_key
         self._timing = timing
         self._phase = _Phase.STOPPED
         self._standing = Standing.PROBING
-        self._claims = _NOTHING
+        self._holdings = Holdings()
         self._lost = _NOTHING
         self._began_s = 0.0
         self._probes_left = 0
@@ -86,9 +87,9 @@ class Census:
         self._trickle = Trickle(nonce, timing.announce_min_s)
         self._contests = Contests(timing.expiry_s)
         self._answers = Answers(timing.answer_interval_s, timing.answer_tries)
-        self._seen: dict[bytes, tuple[Standing, float]] = {}
+        self._heard = Heard()
         self._rejected = dict.fromkeys(Reason, 0)
-        self._echoes = 0
+        self._echoes = Echoes()
 
     @property
     def deadline(self) -> float | None:
@@ -108,19 +109,14 @@ class Census:
         return self._phase is _Phase.CLEAR
 
     @property
+    def links(self) -> frozenset[str]:
+        """The links that a claim of ours is confined to."""
+        return self._holdings.links
+
+    @property
     def peers(self) -> tuple[Peer, ...]:
         """The peers heard of, the most recent last, PEERS_MAX at most."""
-        return tuple(
-            Peer(
-                name=nonce[:4].hex(),
-                standing=standing,
-                seen_s=seen_s,
-                contested=frozenset(claim.kind for claim in contest.claims) if contest else frozenset(),
-                outcome=contest.outcome if contest else None,
-            )
-            for nonce, (standing, seen_s) in self._seen.items()
-            for contest in (self._contests.get(nonce),)
-        )
+        return self._heard.peers(self._contests)
 
     @property
     def rejected(self) -> Mapping[Reason, int]:
@@ -128,16 +124,19 @@ class Census:
         return dict(self._rejected)
 
     @property
-    def echoes(self) -> int:
-        """How many frames bore our own nonce: a loop in the network, or a machine resumed from our memory."""
-        return self._echoes
+    def echoes(self) -> Mapping[str, tuple[int, float]]:
+        """Link → how many frames with our own nonce came from it, and when the last did.
+
+        A loop in the network, a port that reflects, or a machine resumed from our memory.
+        """
+        return self._echoes.by_link
 
     def probe(self, now: float, claims: frozenset[Claim], standing: Standing) -> tuple[Effect, ...]:
         """Probe these claims in place of all earlier ones; ends in Clear unless Lost or Dispute comes first.
 
         A daemon that starts again on a machine that is READY passes that standing, and so cannot lose.
         """
-        self._claims = claims
+        self._holdings = Holdings(claims)
         self._standing = standing
         self._contests.clear()
         self._start_probing(now)
@@ -163,37 +162,50 @@ class Census:
         self._phase = _Phase.READY
         self._standing = Standing.READY
         self._trickle.reset(now)
-        return self._say(MessageType.ANNOUNCE, self._claims) + self.tick(now)
+        return self._say(now, MessageType.ANNOUNCE, self._claims) + self.tick(now)
+
+    def remind(self, now: float) -> tuple[Effect, ...]:
+        """Say now what is else said later, to a segment that may not have heard it; harmless in any state."""
+        if self._phase not in _STEADY:
+            return ()
+        self._trickle.reset(now)
+        kind = MessageType.ANNOUNCE if self._phase is _Phase.READY else MessageType.PROBE
+        return self._say(now, kind, self._claims) + self.tick(now)
 
     def amend(self, now: float, claims: frozenset[Claim]) -> tuple[Effect, ...]:
         """Defend these claims instead, because an operator changed them; raise ValueError unless READY."""
         if self._phase is not _Phase.READY:
             raise ValueError("only a READY machine's claims are amended; probe new ones")
-        self._claims = claims
+        self._holdings = Holdings(claims)
         resolved = self._contests.narrow(claims)
         self._trickle.reset(now)
-        return resolved + self._say(MessageType.ANNOUNCE, claims) + self.tick(now)
+        return resolved + self._say(now, MessageType.ANNOUNCE, claims) + self.tick(now)
 
-    def receive(self, now: float, payload: bytes) -> tuple[Effect, ...]:
+    def receive(self, now: float, payload: bytes, source: Source = NOWHERE) -> tuple[Effect, ...]:
         """Take in one frame; what it says comes before what is due at the same time."""
         try:
+            nonce, stamp = peek(payload)
+            known = self._echoes if nonce == self._nonce else self._heard
+            if known.is_stale(nonce, stamp, source.link):
+                raise BadFrame(Reason.STALE)
             message = decode(payload, self._key)
         except BadFrame as bad:
-            self._rejected[bad.reason] += 1
-            return (Rejected(bad.reason),)
-        if message.nonce == self._nonce:
-            self._echoes += 1
+            return self.reject(bad.reason)
+        if nonce == self._nonce:
+            self._echoes.note(now, stamp, source.link)
             return ()
-        self._seen.pop(message.nonce, None)
-        self._seen[message.nonce] = (message.standing, now)
-        if len(self._seen) > PEERS_MAX:
-            del self._seen[next(iter(self._seen))]
+        self._heard.note(now, message, source)
         effects: tuple[Effect, ...] = ()
         if self._nonce in message.answers:
-            effects = self._take_evidence(now, message)
+            effects = self._take_evidence(now, message, self._holdings.common(message, source.link))
         elif message.type is not MessageType.CONFLICT:
-            self._answers.owe(message.nonce, message.claims & self._held, heard=False)
+            self._answers.owe(nonce, self._holdings.common(message, source.link) - self._lost, heard=False)
         return effects + self.tick(now)
+
+    def reject(self, reason: Reason) -> tuple[Rejected]:
+        """Count a frame that is not to be taken in."""
+        self._rejected[reason] += 1
+        return (Rejected(reason),)
 
     def tick(self, now: float) -> tuple[Effect, ...]:
         """Do what is due; a late or needless call does no harm."""
@@ -206,7 +218,7 @@ class Census:
             effects += self._speak(now)
         for batch in self._answers.take(now):
             claims = batch.claims & (self._claims if batch.heard else self._held)
-            effects += self._say(MessageType.CONFLICT, claims, batch.nonces, heard=batch.heard)
+            effects += self._say(now, MessageType.CONFLICT, claims, batch.nonces, heard=batch.heard)
         return tuple(effects)
 
     @property
@@ -227,13 +239,13 @@ class Census:
             return (Clear(),) if self.clear else ()
         self._probes_left -= 1
         self._probe_s = now + self._timing.probe_interval_s + (0.0 if self._probes_left else self._timing.last_wait_s)
-        return self._say(MessageType.PROBE, self._held)
+        return self._say(now, MessageType.PROBE, self._held)
 
     def _speak(self, now: float) -> tuple[Effect, ...]:
         """Announce, or probe while held; sparsely unless there is a contest whose end is to be noticed."""
         quiet = self._phase is _Phase.READY and not self._contests
         self._trickle.advance(now, self._timing.announce_max_s if quiet else self._timing.contested_max_s)
-        return self._say(MessageType.PROBE if self._phase is _Phase.HELD else MessageType.ANNOUNCE, self._claims)
+        return self._say(now, MessageType.PROBE if self._phase is _Phase.HELD else MessageType.ANNOUNCE, self._claims)
 
     def _expire(self, now: float) -> tuple[Effect, ...]:
         """End the contests that have gone silent; probe anew once nothing holds us back any more."""
@@ -243,9 +255,8 @@ class Census:
             self._start_probing(now)
         return resolved
 
-    def _take_evidence(self, now: float, message: Message) -> tuple[Effect, ...]:
+    def _take_evidence(self, now: float, message: Message, common: frozenset[Claim]) -> tuple[Effect, ...]:
         """Decide a contest that a live peer has proven by naming our nonce."""
-        common = message.claims & self._claims
         if message.heard:
             self._answers.settle(message.nonce)
         else:
@@ -278,10 +289,11 @@ class Census:
             self._probes_left = max(self._probes_left, self._timing.extension_num)
 
     def _say(
-        self, kind: MessageType, claims: frozenset[Claim], answers: frozenset[bytes] = _NOBODY, *, heard: bool = False
-    ) -> tuple[Effect, ...]:
-        """Return the frames that say it; none about no claims."""
-        if not claims:
-            return ()
-        message = Message(kind, self._nonce, self._standing, claims, answers, heard)
-        return tuple(Send(payload) for payload in encode(message, self._key))
+        self, now: float, kind: MessageType, claims: frozenset[Claim], answers: frozenset[bytes] = _NOBODY, *,
+        heard: bool = False,
+    ) -> tuple[Effect, ...]:  # fmt: skip
+        return self._voice.say(now, kind, self._standing, claims, self._holdings.links, answers, heard=heard)
+
+    @property
+    def _claims(self) -> frozenset[Claim]:
+        return self._holdings.claims

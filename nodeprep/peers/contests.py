@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from nodeprep.peers.message import Claim
 from nodeprep.peers.rules import Outcome, Resolved
+
+CONTESTS_MAX: Final = 4096
+"""Only who has the fleet key can come near it; the oldest is forgotten then, and proven again by its next frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +22,15 @@ class Contest:
 
 
 class Contests:
-    """The contests that go on, by the peer's nonce; one without evidence for `expiry_s` is over."""
+    """The contests that go on, by the peer's nonce and the oldest first; one without evidence for `expiry_s` is over.
+
+    Every operation but `narrow` takes the same time however many there are.
+    """
 
     def __init__(self, expiry_s: float) -> None:
         self._expiry_s = expiry_s
         self._contests: dict[bytes, Contest] = {}
+        self._blocking = 0
 
     def __bool__(self) -> bool:
         return bool(self._contests)
@@ -30,12 +38,14 @@ class Contests:
     @property
     def blocked(self) -> bool:
         """Whether one of them forbids READY."""
-        return any(contest.outcome is not Outcome.KEEP for contest in self._contests.values())
+        return self._blocking > 0
 
     @property
     def deadline(self) -> float:
         """The time at which `expire` ends the first of them; infinite if there is none."""
-        return min((contest.proven_s for contest in self._contests.values()), default=float("inf")) + self._expiry_s
+        for contest in self._contests.values():
+            return contest.proven_s + self._expiry_s
+        return float("inf")
 
     def get(self, nonce: bytes) -> Contest | None:
         """Return the contest with one peer."""
@@ -44,27 +54,43 @@ class Contests:
     def clear(self) -> None:
         """Forget them all."""
         self._contests.clear()
+        self._blocking = 0
 
     def prove(self, now: float, nonce: bytes, claims: frozenset[Claim], outcome: Outcome) -> frozenset[Claim]:
         """Take in evidence; return the claims of which it is new that they end like this."""
         if not claims:
             return claims
-        known = self._contests.get(nonce)
+        known = self._take(nonce)
         before = known.claims if known and known.outcome is outcome else frozenset()
-        self._contests[nonce] = Contest(before | claims, outcome, now)
+        self._put(nonce, Contest(before | claims, outcome, now))
+        if len(self._contests) > CONTESTS_MAX:
+            self._take(next(iter(self._contests)))
         return claims - before
 
     def expire(self, now: float) -> tuple[Resolved, ...]:
         """End those that have gone silent."""
-        over = [nonce for nonce, contest in self._contests.items() if now >= contest.proven_s + self._expiry_s]
-        return tuple(Resolved(self._contests.pop(nonce).claims, nonce) for nonce in over)
+        over = []
+        while now >= self.deadline:
+            nonce, contest = next(iter(self._contests.items()))
+            self._take(nonce)
+            over.append(Resolved(contest.claims, nonce))
+        return tuple(over)
 
     def narrow(self, claims: frozenset[Claim]) -> tuple[Resolved, ...]:
         """End what is not about these claims, which are all that we hold from now on."""
-        ended = tuple(Resolved(gone, nonce) for nonce, each in self._contests.items() if (gone := each.claims - claims))
-        self._contests = {
-            nonce: replace(each, claims=left)
-            for nonce, each in self._contests.items()
-            if (left := each.claims & claims)
-        }
-        return ended
+        before = dict(self._contests)
+        self.clear()
+        for nonce, each in before.items():
+            if left := each.claims & claims:
+                self._put(nonce, replace(each, claims=left))
+        return tuple(Resolved(gone, nonce) for nonce, each in before.items() if (gone := each.claims - claims))
+
+    def _put(self, nonce: bytes, contest: Contest) -> None:
+        self._contests[nonce] = contest
+        self._blocking += contest.outcome is not Outcome.KEEP
+
+    def _take(self, nonce: bytes) -> Contest | None:
+        contest = self._contests.pop(nonce, None)
+        if contest:
+            self._blocking -= contest.outcome is not Outcome.KEEP
+        return contest

@@ -3,19 +3,25 @@
 Payloads follow the Ethernet header of a broadcast frame with the EtherType that IEEE Std 802 reserves for local
 experiments (IEEE Std 802a-2003; RFC 9542 appendix B). All integers are big-endian:
 
-    magic 4 | version 1 | length 2 | type 1 | flags 1 | standing 1 | nonce 16 | answers n 1 | claims m 1
-    | n nonces of 16 | m claims of kind 1, token 16 | MAC 16
+    magic 4 | version 1 | length 2 | nonce 16 | stamp 8
+    | type 1 | flags 1 | standing 1 | role r 1 | answers n 1 | claims m 1
+    | r bytes of role | n nonces of 16 | m claims of kind 1, token 16 | MAC 16
 
 `length` counts from the magic to the end of the MAC; whatever follows is Ethernet padding. The MAC is HMAC-SHA256
 (RFC 2104) over all that precedes it, truncated to 16 bytes (RFC 2104 section 5), and is compared before anything
-behind `length` is parsed. Claims are keyed as well, so that no identity leaves the machine (machine-id(5)).
+behind `stamp` is parsed. Claims are keyed as well, so that no identity leaves the machine (machine-id(5)).
+
+`nonce` and `stamp` lie at fixed places, so that a frame can be dropped, never believed, before the MAC is computed:
+`stamp` grows with every frame of one nonce, and a frame that is no younger than what was heard is a copy or a replay.
+The whole format, with an example, is in docs/protocol.md.
 """
 
 from __future__ import annotations
 
 import hmac
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import lru_cache
 from typing import Final
@@ -27,16 +33,20 @@ PAYLOAD_MAX_BYTES: Final = 1400
 ANSWERS_MAX: Final = 48
 NONCE_BYTES: Final = 16
 TOKEN_BYTES: Final = 16
+STAMP_MAX: Final = 2**64 - 1
+ROLE_MAX_BYTES: Final = 32
+ROLE_CHARACTERS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789.,_-"
+"""Those of role names and of the comma between two; a terminal can be shown nothing else."""
 FLEET_KEY_MIN_BYTES: Final = 16
 
-_MAGIC: Final = b"ndpr"
-_VERSION: Final = 1
-_HEADER: Final = struct.Struct(">4sBH")
-_BODY: Final = struct.Struct(">BBB16sBB")
+MAGIC: Final = b"ndpr"
+VERSION: Final = 1
+_HEADER: Final = struct.Struct(">4sBH16sQ")
+_BODY: Final = struct.Struct(">BBBBBB")
 _CLAIM: Final = struct.Struct(">B16s")
 _MAC_BYTES: Final = 16
 _FLAG_HEARD: Final = 0x01
-_FRAME_MIN_BYTES: Final = _HEADER.size + _BODY.size + _MAC_BYTES
+FRAME_MIN_BYTES: Final = _HEADER.size + _BODY.size + _MAC_BYTES
 
 
 class ClaimKind(IntEnum):
@@ -73,6 +83,10 @@ class Reason(Enum):
     VERSION = "version"
     UNAUTHENTIC = "unauthentic"
     MALFORMED = "malformed"
+    STALE = "stale"
+    """No younger than what this nonce has said: a copy that came by another way, or a replay."""
+    LIMITED = "limited"
+    """Its sender, or all senders together, say more than is worth the work of authentication."""
 
 
 class BadFrame(ValueError):  # noqa: N818 (a verdict on a frame, not an error of ours)
@@ -84,14 +98,21 @@ class BadFrame(ValueError):  # noqa: N818 (a verdict on a frame, not an error of
 
 
 _KINDS: Final = {int(kind): kind for kind in ClaimKind}
+_TYPES: Final = {int(kind): kind for kind in MessageType}
+_STANDINGS: Final = {int(standing): standing for standing in Standing}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Claim:
-    """One identity that a machine presents, told by a keyed token."""
+    """One identity that a machine presents, told by a keyed token.
+
+    `link` never travels. It says on which link alone the claim is ours (an address is unique in its segment only: every
+    VirtualBox guest has 10.0.2.15 on a network of its own); empty stands for all of them.
+    """
 
     kind: ClaimKind
     token: bytes
+    link: str = ""
 
     def __post_init__(self) -> None:
         if len(self.token) != TOKEN_BYTES:
@@ -103,7 +124,8 @@ class Message:
     """What one peer says to the segment.
 
     `answers` holds the nonces of the peers that a CONFLICT is addressed to, and is empty in any other type. `heard`
-    says that each of them has reached the sender in the same way, and so need not answer again.
+    says that each of them has reached the sender in the same way, and so need not answer again. `role` is for people.
+    `stamp` is the first frame's; each further one adds one.
     """
 
     type: MessageType
@@ -112,6 +134,8 @@ class Message:
     claims: frozenset[Claim]
     answers: frozenset[bytes] = frozenset()
     heard: bool = False
+    role: str = ""
+    stamp: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if any(len(nonce) != NONCE_BYTES for nonce in (self.nonce, *self.answers)):
@@ -122,6 +146,10 @@ class Message:
             raise ValueError("a CONFLICT answers somebody, and nothing else does")
         if self.heard and not self.answers:
             raise ValueError("only what answers somebody has heard them")
+        if not 0 <= self.stamp <= STAMP_MAX:
+            raise ValueError("a stamp has 8 bytes")
+        if self.role and role_of((self.role,)) != self.role:
+            raise ValueError(f"{self.role!r} cannot be a role")
 
 
 def claim(fleet_key: bytes, kind: ClaimKind, value: str) -> Claim:
@@ -130,72 +158,95 @@ def claim(fleet_key: bytes, kind: ClaimKind, value: str) -> Claim:
     return Claim(kind, token[:TOKEN_BYTES])
 
 
+def role_of(roles: Iterable[str]) -> str:
+    """Return the role as it travels: of the names, those that fit and a frame can carry."""
+    shown = ""
+    for name in roles:
+        longer = f"{shown},{name}" if shown else name
+        if len(longer) <= ROLE_MAX_BYTES and longer.isascii() and not longer.encode().translate(None, ROLE_CHARACTERS):
+            shown = longer
+    return shown
+
+
 def encode(message: Message, fleet_key: bytes) -> tuple[bytes, ...]:
     """Return the payloads that say the message, each of at most PAYLOAD_MAX_BYTES; together they carry all claims."""
-    nonces = b"".join(sorted(message.answers))
-    room = (PAYLOAD_MAX_BYTES - _FRAME_MIN_BYTES - len(nonces)) // _CLAIM.size
-    claims = sorted(message.claims)
+    front = message.role.encode() + b"".join(sorted(message.answers))
+    room = (PAYLOAD_MAX_BYTES - FRAME_MIN_BYTES - len(front)) // _CLAIM.size
+    claims = sorted({(each.kind, each.token) for each in message.claims})
     key = _subkey(fleet_key, "frame")
     return tuple(
-        _seal(message, nonces, claims[start : start + room], key) for start in range(0, max(len(claims), 1), room)
+        _seal(message, number, front, claims[start : start + room], key)
+        for number, start in enumerate(range(0, max(len(claims), 1), room))
     )
+
+
+def peek(payload: bytes) -> tuple[bytes, int]:
+    """Return the nonce and the stamp that a frame gives, of which nothing is proven yet.
+
+    Good for dropping it. Raises BadFrame where there is no frame of this version.
+    """
+    if not payload.startswith(MAGIC):
+        raise BadFrame(Reason.NOT_OURS)
+    if len(payload) < _HEADER.size:
+        raise BadFrame(Reason.MALFORMED)
+    _, version, length, nonce, stamp = _HEADER.unpack_from(payload)
+    if version != VERSION:
+        raise BadFrame(Reason.VERSION)
+    if not FRAME_MIN_BYTES <= length <= min(len(payload), PAYLOAD_MAX_BYTES):
+        raise BadFrame(Reason.MALFORMED)
+    return nonce, stamp
 
 
 def decode(payload: bytes, fleet_key: bytes) -> Message:
     """Return the message of one payload, without the claims of unknown kinds; raise BadFrame if there is none."""
     key = _subkey(fleet_key, "frame")
-    if len(payload) < _HEADER.size:
-        raise BadFrame(Reason.NOT_OURS)
-    magic, version, length = _HEADER.unpack_from(payload)
-    if magic != _MAGIC:
-        raise BadFrame(Reason.NOT_OURS)
-    if version != _VERSION:
-        raise BadFrame(Reason.VERSION)
-    if not _FRAME_MIN_BYTES <= length <= min(len(payload), PAYLOAD_MAX_BYTES):
-        raise BadFrame(Reason.MALFORMED)
+    nonce, stamp = peek(payload)
+    length = int.from_bytes(payload[5:7], "big")
     end = length - _MAC_BYTES
     if not hmac.compare_digest(_hmac(key, payload[:end])[:_MAC_BYTES], payload[end:length]):
         raise BadFrame(Reason.UNAUTHENTIC)
-    return _parse(payload[_HEADER.size : end])
+    return _parse(nonce, stamp, payload[_HEADER.size : end])
 
 
-def _seal(message: Message, nonces: bytes, claims: list[Claim], key: bytes) -> bytes:
+def _seal(message: Message, number: int, front: bytes, claims: list[tuple[ClaimKind, bytes]], key: bytes) -> bytes:
     """Return one authentic payload with a part of the claims."""
-    length = _FRAME_MIN_BYTES + len(nonces) + len(claims) * _CLAIM.size
+    length = FRAME_MIN_BYTES + len(front) + len(claims) * _CLAIM.size
     flags = _FLAG_HEARD if message.heard else 0
+    counts = (len(message.role), len(message.answers), len(claims))
     frame = b"".join(
         (
-            _HEADER.pack(_MAGIC, _VERSION, length),
-            _BODY.pack(message.type, flags, message.standing, message.nonce, len(message.answers), len(claims)),
-            nonces,
-            *(_CLAIM.pack(each.kind, each.token) for each in claims),
+            _HEADER.pack(MAGIC, VERSION, length, message.nonce, message.stamp + number),
+            _BODY.pack(message.type, flags, message.standing, *counts),
+            front,
+            *(_CLAIM.pack(kind, token) for kind, token in claims),
         )
     )
     return frame + _hmac(key, frame)[:_MAC_BYTES]
 
 
-def _parse(body: bytes) -> Message:
+def _parse(nonce: bytes, stamp: int, body: bytes) -> Message:
     """Return the message of an authentic body; raise BadFrame for what this version cannot mean."""
-    kind, flags, standing, nonce, answers_count, claims_count = _BODY.unpack_from(body)
-    answers_end = _BODY.size + answers_count * NONCE_BYTES
+    kind, flags, standing, role_bytes, answers_count, claims_count = _BODY.unpack_from(body)
+    role_end = _BODY.size + role_bytes
+    answers_end = role_end + answers_count * NONCE_BYTES
     if len(body) != answers_end + claims_count * _CLAIM.size:
         raise BadFrame(Reason.MALFORMED)
     try:
         return Message(
-            type=MessageType(kind),
+            type=_TYPES[kind],
             nonce=nonce,
-            standing=Standing(standing),
+            standing=_STANDINGS[standing],
             claims=frozenset(
                 Claim(_KINDS[number], token)
                 for number, token in _CLAIM.iter_unpack(body[answers_end:])
                 if number in _KINDS
             ),
-            answers=frozenset(
-                body[start : start + NONCE_BYTES] for start in range(_BODY.size, answers_end, NONCE_BYTES)
-            ),
+            answers=frozenset(body[start : start + NONCE_BYTES] for start in range(role_end, answers_end, NONCE_BYTES)),
             heard=bool(flags & _FLAG_HEARD),
+            role=body[_BODY.size : role_end].decode("ascii"),
+            stamp=stamp,
         )
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         raise BadFrame(Reason.MALFORMED) from error
 
 

@@ -65,6 +65,17 @@ DEFAULT_TIMING = Timing()
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a frame came from: the link that it was heard on, and its sender's address there (on Ethernet its MAC)."""
+
+    link: str
+    address: str
+
+
+NOWHERE = Source("", "")
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """What is known of one peer, for the report; `contested` is what it provably presents as well as we do."""
 
@@ -73,13 +84,17 @@ class Peer:
     seen_s: float
     contested: frozenset[ClaimKind]
     outcome: Outcome | None
+    role: str = ""
+    sources: tuple[Source, ...] = ()
+    """Where it was heard: the last address on each link, the most recent last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Broadcast this payload."""
+    """Broadcast this payload on that link; empty stands for every link that no claim of ours is confined to."""
 
     payload: bytes
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import pytest
 PREAMBLE = """
 import dataclasses, json
 from nodeprep.errors import HostError
-from nodeprep.host import links
+from nodeprep.host import links, monitor
 def show(value): print(json.dumps(value))
 """
 
@@ -79,9 +79,39 @@ def test_a_veth_whose_other_end_is_elsewhere_is_the_machines_link(lan: tuple[str
     assert list(found) == ["eth0"]
     assert found["eth0"]["mac"] == "02:00:00:00:00:51"
     assert found["eth0"]["permanent_mac"] is None
-    assert {"address": "10.77.0.2", "prefix_length": 24, "scope": "global", "dad_failed": False, "dynamic": False} in (
-        found["eth0"]["addresses"]
-    )
+    flags = {"dad_failed": False, "dynamic": False, "floating": False}
+    assert {"address": "10.77.0.2", "prefix_length": 24, "scope": "global", **flags} in found["eth0"]["addresses"]
+    assert not found["eth0"]["port"]
+
+
+def test_a_lone_address_beside_the_links_own_floats(lan: tuple[str, str]) -> None:
+    ip("-n", lan[0], "address", "add", "10.77.0.250/32", "dev", "eth0")
+
+    floats = {address["address"]: address["floating"] for address in links_of(lan[0])["eth0"]["addresses"]}
+
+    assert floats["10.77.0.250"] and not floats["10.77.0.2"]
+
+
+def test_a_carrier_that_comes_and_goes_is_counted(lan: tuple[str, str]) -> None:
+    before = until(lambda: (link := links_of(lan[0])["eth0"])["carrier"] and link)["flaps"]
+    for state in ("down", "up"):
+        ip("-n", lan[1], "link", "set", "out0", state)
+        time.sleep(0.3)
+
+    assert until(lambda: links_of(lan[0])["eth0"]["carrier"])
+    assert links_of(lan[0])["eth0"]["flaps"] >= before + 2
+
+
+def test_a_port_of_a_bridge_of_the_machine_leaves_the_word_to_the_bridge(lan: tuple[str, str]) -> None:
+    ip("-n", lan[0], "link", "add", "br1", "type", "bridge")
+    before = links_of(lan[0])
+    ip("-n", lan[0], "link", "set", "br1", "up")
+    ip("-n", lan[0], "link", "set", "eth0", "master", "br1")
+
+    found = links_of(lan[0], "('eth0', 'br1')")
+
+    assert not before["eth0"]["port"]
+    assert found["eth0"]["port"] and not found["br1"]["port"]
 
 
 def test_a_leased_address_is_dynamic(lan: tuple[str, str]) -> None:
@@ -204,13 +234,13 @@ def test_the_monitor_hears_of_a_new_address_and_a_new_link(lan: tuple[str, str])
     changes = inside(
         lan[0],
         "import select, subprocess\n"
-        "with links.Monitor() as monitor:\n"
-        "    before = sorted(monitor.read())\n"
+        "with monitor.Monitor() as news:\n"
+        "    before = sorted(news.read())\n"
         "    subprocess.run(['ip', 'address', 'add', '10.77.0.8/24', 'dev', 'eth0'], check=True)\n"
         "    subprocess.run(['ip', 'link', 'add', 'br7', 'type', 'bridge'], check=True)\n"
-        "    readable = select.select([monitor], [], [], 5)[0]\n"
+        "    readable = select.select([news], [], [], 5)[0]\n"
         "    index = {link.name: link.index for link in links.links(('eth0', 'br7'))}\n"
-        "    show([bool(readable), sorted(monitor.read()), index])",
+        "    show([bool(readable), sorted(news.read()), index])",
     )
 
     readable, heard, index = changes
@@ -224,7 +254,8 @@ def test_no_socket_is_left_open(lan: tuple[str, str]) -> None:
         lan[0],
         "import os\n"
         "links.links(); before = len(os.listdir('/proc/self/fd'))\n"
-        "for _ in '12345': links.links(); links.neighbour_answers('eth0', '10.77.0.1', 0.1); links.Monitor().close()\n"
+        "for _ in '12345':\n"
+        "    links.links(); links.neighbour_answers('eth0', '10.77.0.1', 0.1); monitor.Monitor().close()\n"
         "show(len(os.listdir('/proc/self/fd')) - before)",
     )
 

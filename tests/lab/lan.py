@@ -97,6 +97,13 @@ class Lan:
             raise
         return namespace
 
+    def plug_second(self, name: str, link: str, mac: str | None = None) -> None:
+        """Give a plugged machine another link (down) on the bridge; it goes with the machine's namespace."""
+        port = f"v{next(self._outer)}"
+        peer = ("peer", "name", link, "netns", self._plugged[name], "address", mac or random_mac())
+        administer("ip", "link", "add", port, "netns", self.namespace, "type", "veth", *peer)
+        self._ip("link", "set", port, "addrgenmode", "none", "master", BRIDGE, "up")
+
     def unplug(self, name: str) -> None:
         """Remove what `plug` made, addresses, firewall and all; harmless when repeated."""
         with self._lock:

@@ -9,7 +9,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from nodeprep.errors import HostError
 from nodeprep.host import links
-from nodeprep.model import Link
+from nodeprep.model import Link, LinkAddress
 
 
 class Message(dict[str, Any]):
@@ -87,6 +87,48 @@ def test_an_address_in_doubt_or_of_the_host_alone_is_left_out(flags: int, scope:
     message = Message({"IFA_ADDRESS": "fd00::1", "IFA_FLAGS": flags}, index=2, prefixlen=64, scope=scope, flags=0)
 
     assert links._address(message) is None
+
+
+def test_an_address_that_keepalived_set_floats() -> None:
+    attributes = {"IFA_ADDRESS": "10.0.0.9", "IFA_PROTO": 18}
+    address = links._address(Message(attributes, index=2, prefixlen=24, scope=0, flags=0x80))
+
+    assert address is not None and address.floating
+
+
+@pytest.mark.parametrize(
+    ("own", "lone", "dynamic", "floats"),
+    [
+        ("10.0.0.1/24", "10.0.0.9/32", False, True),
+        ("", "10.0.0.9/32", False, False),
+        ("10.0.0.1/24", "10.0.0.9/32", True, False),
+        ("fd00::1/64", "10.0.0.9/32", False, False),
+        ("fd00::1/64", "fd00::9/128", False, True),
+        ("fe80::1/64", "fd00::9/128", False, False),
+    ],
+    ids=["kube-vip's", "a cloud's only one", "leased", "the only IPv4 one", "an IPv6 one", "beside link-local only"],
+)
+def test_a_lone_address_floats_only_beside_a_wider_one(own: str, lone: str, dynamic: bool, floats: bool) -> None:
+    held = []
+    for text in filter(None, (own, lone)):
+        address, prefix = text.split("/")
+        scope = "link" if address.startswith("fe80") else "global"
+        held.append(LinkAddress(address, int(prefix), scope, dynamic=dynamic and text == lone))
+
+    told = {one.address: one.floating for one in links._told_apart(tuple(held))}
+
+    assert told[lone.split("/", maxsplit=1)[0]] is floats
+    assert sum(told.values()) == floats
+
+
+def test_a_port_is_spoken_for_by_what_stands_for_it_and_by_nothing_else() -> None:
+    enslaved = device(2, "ens3", IFLA_MASTER=3, IFLA_CARRIER=1, IFLA_CARRIER_CHANGES=5)[1]
+
+    in_bond = links._link(enslaved, (), {2, 3})
+    in_ovs = links._link(enslaved, (), {2})
+
+    assert (in_bond.port, in_bond.speaks, in_bond.flaps) == (True, False, 5)
+    assert (in_ovs.port, in_ovs.speaks) == (False, True)
 
 
 def test_the_local_end_is_the_address_where_there_is_a_peer() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nodeprep.peers.census import Census
 from nodeprep.peers.message import Claim, ClaimKind, Standing, claim
-from nodeprep.peers.rules import Clear, Dispute, Effect, Lost, Send
+from nodeprep.peers.rules import Clear, Dispute, Effect, Lost, Rejected, Send
 
 FLEET_KEY = bytes(range(32))
 RENEWALS_MAX = 8
@@ -108,6 +108,8 @@ class Segment:
             if isinstance(effect, Send):
                 self._broadcast(machine, effect.payload)
                 continue
+            if isinstance(effect, Rejected):
+                continue  # counted by the census
             machine.log.append(effect)
             if isinstance(effect, Clear):
                 machine.clear_s = machine.ready_s = self.now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from nodeprep.peers.census import Census
 from nodeprep.peers.message import Claim, ClaimKind, Message, MessageType, Standing, claim, decode, encode
 from nodeprep.peers.rules import Effect, Send
@@ -10,6 +12,7 @@ KEY = bytes(range(32))
 LOW, OWN, HIGH = bytes(16), b"\x80" * 16, b"\xff" * 16
 NAME = claim(KEY, ClaimKind.HOSTNAME, "worker-1")
 MAC = claim(KEY, ClaimKind.MAC, "02:00:00:00:00:01")
+_stamps = count(1)
 FOREIGN = claim(KEY, ClaimKind.HOSTNAME, "worker-2")
 BOTH = frozenset({NAME, MAC})
 
@@ -22,7 +25,7 @@ def frame(
     *answers: bytes,
     heard: bool = False,
 ) -> bytes:
-    (payload,) = encode(Message(kind, nonce, standing, claims, frozenset(answers), heard), KEY)
+    (payload,) = encode(Message(kind, nonce, standing, claims, frozenset(answers), heard, stamp=next(_stamps)), KEY)
     return payload
 
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from nodeprep.peers.census import PEERS_MAX, Census
+from nodeprep.peers.census import Census
+from nodeprep.peers.heard import PEERS_MAX
 from nodeprep.peers.message import Message, MessageType, Reason, Standing, encode
 from nodeprep.peers.rules import DEFAULT_TIMING, Clear, Effect, Kept, Lost, Rejected, Resolved, Send
 from tests.unit.peers.single import (
@@ -128,13 +129,13 @@ def test_an_echo_is_not_a_peer() -> None:
     census = probing()
     assert census.receive(0.2, frame(MessageType.PROBE, OWN, Standing.PROBING)) == ()
     assert census.peers == ()
-    assert census.echoes == 1
+    assert census.echoes == {"": (1, 0.2)}
 
 
 def test_a_bad_frame_changes_nothing_but_its_counter() -> None:
     census, untouched = probing(), probing()
     foreign = encode(Message(MessageType.CONFLICT, LOW, Standing.READY, BOTH, frozenset({OWN})), bytes(32))
-    assert [census.receive(0.2, payload) for payload in (*foreign, b"", b"ndpr\x02\x00\x2c")] == [
+    assert [census.receive(0.2, payload) for payload in (*foreign, b"", b"ndpr\x02" + bytes(40))] == [
         (Rejected(Reason.UNAUTHENTIC),),
         (Rejected(Reason.NOT_OURS),),
         (Rejected(Reason.VERSION),),
@@ -144,6 +145,8 @@ def test_a_bad_frame_changes_nothing_but_its_counter() -> None:
         Reason.NOT_OURS: 1,
         Reason.VERSION: 1,
         Reason.MALFORMED: 0,
+        Reason.STALE: 0,
+        Reason.LIMITED: 0,
     }
     assert run(census, 9.0) == run(untouched, 9.0)
 

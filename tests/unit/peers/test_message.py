@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hmac
 import random
+import re
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from nodeprep.peers.message import (
     ANSWERS_MAX,
     ETHERTYPE,
     PAYLOAD_MAX_BYTES,
+    ROLE_MAX_BYTES,
     BadFrame,
     Claim,
     ClaimKind,
@@ -22,30 +25,43 @@ from nodeprep.peers.message import (
     claim,
     decode,
     encode,
+    peek,
+    role_of,
 )
 
 KEY = bytes(range(32))
 NONCE = bytes(range(16))
 OTHER = bytes(range(16, 32))
+DOCUMENT = Path(__file__).parents[3] / "docs" / "protocol.md"
+STAMP = 0x0102030405060708
 HOSTNAME = claim(KEY, ClaimKind.HOSTNAME, "worker-1")
 PROBE = Message(MessageType.PROBE, NONCE, Standing.PROBING, frozenset({HOSTNAME}))
 CONFLICT = Message(
-    MessageType.CONFLICT, NONCE, Standing.READY, frozenset({HOSTNAME}), answers=frozenset({OTHER}), heard=True
+    MessageType.CONFLICT,
+    NONCE,
+    Standing.READY,
+    frozenset({HOSTNAME}),
+    answers=frozenset({OTHER}),
+    heard=True,
+    role="worker",
+    stamp=STAMP,
 )
 
-# Written out by hand from the layout in the module's docstring; the MAC and the token by `openssl dgst -mac HMAC`.
+# Written out by hand from the layout in docs/protocol.md; the MAC and the token by `openssl dgst -mac HMAC`.
 GOLDEN = bytes.fromhex(
-    "6e647072 01 004d"
-    "02 01 02 000102030405060708090a0b0c0d0e0f 01 01"
+    "6e647072 01 005c 000102030405060708090a0b0c0d0e0f 0102030405060708"
+    "02 01 02 06 01 01"
+    "776f726b6572"
     "101112131415161718191a1b1c1d1e1f"
     "02 ccab318ac424e1daca3528c80a6344d2"
-    "204c5e60663fb6e8d7bd4c258b703915"
+    "6da0c69664c33e3a2717973bcd5d0e4d"
 )
 
 
 def sealed(body: bytes, key: bytes = KEY, version: int = 1, length: int | None = None) -> bytes:
     """Return an authentic frame with any body at all."""
-    frame = struct.pack(">4sBH", b"ndpr", version, 7 + len(body) + 16 if length is None else length) + body
+    size = 31 + len(body) + 16 if length is None else length
+    frame = struct.pack(">4sBH16sQ", b"ndpr", version, size, NONCE, STAMP) + body
     return frame + hmac.digest(hmac.digest(key, b"nodeprep peers 1 frame", "sha256"), frame, "sha256")[:16]
 
 
@@ -55,12 +71,12 @@ def body(
     answers: tuple[bytes, ...] = (),
     claims: tuple[tuple[int, bytes], ...] = (),
     flags: int = 0,
+    role: bytes = b"",
 ) -> bytes:
     return b"".join(
         (
-            bytes((kind, flags, standing)),
-            NONCE,
-            bytes((len(answers), len(claims))),
+            bytes((kind, flags, standing, len(role), len(answers), len(claims))),
+            role,
             *answers,
             *(bytes((number,)) + token for number, token in claims),
         )
@@ -93,6 +109,15 @@ def test_the_bytes_on_the_wire_never_change() -> None:
     assert ETHERTYPE == 0x88B5
 
 
+def test_the_document_shows_those_very_bytes() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    example = text.split("An example, authentic")[1].split("##")[0]
+    rows = re.findall(r"^    ((?:[0-9a-f]{2,} ?)+)", example, re.MULTILINE)
+    assert bytes.fromhex("".join(rows)) == GOLDEN
+    for kind in ClaimKind:
+        assert re.search(rf"\b{int(kind)} {kind.name.split('_')[0].lower()}", text.lower()), kind
+
+
 def test_a_claim_is_the_same_for_equal_values_and_another_for_any_other() -> None:
     claims = {
         claim(key, kind, value)
@@ -119,8 +144,8 @@ def test_a_flip_of_any_one_bit_is_rejected(message: Message) -> None:
 
 def test_a_frame_cut_short_anywhere_is_rejected() -> None:
     (payload,) = encode(CONFLICT, KEY)
-    assert {reason(payload[:length]) for length in range(7)} == {Reason.NOT_OURS}
-    assert {reason(payload[:length]) for length in range(7, len(payload))} == {Reason.MALFORMED}
+    assert {reason(payload[:length]) for length in range(4)} == {Reason.NOT_OURS}
+    assert {reason(payload[:length]) for length in range(4, len(payload))} == {Reason.MALFORMED}
 
 
 @pytest.mark.parametrize("padding", [bytes(2), bytes(46), b"\xff" * 4])
@@ -148,7 +173,7 @@ def test_nothing_behind_the_header_is_parsed_before_the_mac() -> None:
     assert reason(sealed(nonsense)) is Reason.MALFORMED
 
 
-@pytest.mark.parametrize("length", [0, 7, 43, 0xFFFF])
+@pytest.mark.parametrize("length", [0, 31, 52, 0xFFFF])
 def test_a_length_that_cannot_be_is_malformed(length: int) -> None:
     assert reason(sealed(body(), length=length)) is Reason.MALFORMED
 
@@ -170,6 +195,10 @@ def test_an_authentic_frame_of_more_than_the_agreed_size_is_malformed() -> None:
         body(kind=2),
         body(kind=1, answers=(OTHER,)),
         body(kind=1, flags=1),
+        body(role=b"\x1b[2J"),
+        body(role=b"Worker"),
+        body(role=b"\xc3\xa4"),
+        body(role=b"a" * (ROLE_MAX_BYTES + 1)),
         body(kind=2, answers=tuple(bytes((number,)) * 16 for number in range(ANSWERS_MAX + 1))),
     ],
     ids=[
@@ -181,6 +210,10 @@ def test_an_authentic_frame_of_more_than_the_agreed_size_is_malformed() -> None:
         "a conflict with nobody",
         "a probe that answers",
         "a probe that heard",
+        "a role that clears a terminal",
+        "a role in capitals",
+        "a role outside ASCII",
+        "a role too long",
         "too many answers",
     ],
 )
@@ -207,6 +240,27 @@ def test_claims_that_do_not_fit_in_one_frame_are_spread_over_several(count: int,
     assert len(payloads) == max(1, -(-count // (34 if answers else 79)))
 
 
+@pytest.mark.parametrize(
+    ("roles", "shown"),
+    [
+        ((), ""),
+        (("worker", "etcd"), "worker,etcd"),
+        (("Worker", "etcd"), "etcd"),
+        (("a" * 20, "b" * 20, "c"), "a" * 20 + ",c"),
+        (("käse", "x\x1b[2J", "w"), "w"),
+    ],
+)
+def test_of_the_roles_travels_what_fits_and_can_be_shown(roles: tuple[str, ...], shown: str) -> None:
+    assert role_of(roles) == shown
+    message = Message(MessageType.PROBE, NONCE, Standing.PROBING, frozenset(), role=role_of(roles))
+    assert decode(encode(message, KEY)[0], KEY).role == shown
+
+
+def test_each_frame_of_a_message_is_younger_than_the_one_before() -> None:
+    message = Message(MessageType.ANNOUNCE, NONCE, Standing.READY, many_claims(200), stamp=5)
+    assert [peek(payload) for payload in encode(message, KEY)] == [(NONCE, 5), (NONCE, 6), (NONCE, 7)]
+
+
 @pytest.mark.parametrize("key", [b"", bytes(15)])
 def test_a_fleet_key_that_anybody_could_guess_is_refused(key: bytes) -> None:
     with pytest.raises(ValueError, match="fleet key"):
@@ -231,8 +285,8 @@ def test_noise_is_either_a_message_or_a_bad_frame() -> None:
                 payload = bytes(frame)
             case _:
                 small = bytes(rng.choice((0, 1, 2, 3, rng.randrange(256))) for _ in range(3))
-                counts = bytes((rng.randrange(3), rng.randrange(3)))
-                payload = sealed(small + NONCE + counts + rng.randbytes(rng.choice((0, 16, 17, 33, 34))))
+                counts = bytes((0, rng.randrange(3), rng.randrange(3)))
+                payload = sealed(small + counts + rng.randbytes(rng.choice((0, 16, 17, 33, 34))))
         try:
             read += isinstance(decode(payload, KEY), Message)
         except BadFrame:

@@ -1,0 +1,163 @@
+"""A fleet of perfect twins, booted at one instant on one bridge: how long it takes, and what it costs each of them.
+
+    sudo python3 -m tests.lab.fleet [--release bookworm] [--deb PATH] 2 10 30
+
+Every frame of the peers is recorded on the bridge, and the journals are read afterwards: no two machines may have had
+one identity at any moment after either said READY, and none may have renewed anything after that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from nodeprep.peers.message import Claim, Message, Standing, decode
+from tests.lab.clone import Clone
+from tests.lab.expectations import assert_pairwise_different, status
+from tests.lab.golden import MAC, Golden, golden_tree, left_a_lease, worst_case
+from tests.lab.hostile import hearing
+from tests.lab.lan import Lan
+from tests.lab.traces import sweep
+from tests.lab.tree import Release
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 1200.0
+HEADER = (
+    f"{'twins':>6} {'all ready':>10} {'median':>8} {'frames/node':>12} {'most':>6} {'CPU/node':>9} {'most':>6}  renewed"
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one fleet cost."""
+
+    twins: int
+    ready_s: tuple[float, ...]
+    frames: tuple[int, ...]
+    cpu_s: tuple[float, ...]
+    renewed: int
+
+    def __str__(self) -> str:
+        middle = sorted(self.ready_s)[len(self.ready_s) // 2]
+        frames, cpu = sum(self.frames) / self.twins, sum(self.cpu_s) / self.twins
+        return (
+            f"{self.twins:>6} {max(self.ready_s):>8.1f} s {middle:>6.1f} s {frames:>12.1f} {max(self.frames):>6}"
+            f" {cpu:>7.2f} s {max(self.cpu_s):>4.2f} s  {self.renewed}"
+        )
+
+
+def trial(golden: Golden, count: int, folder: Path) -> Result:
+    """Boot that many twins and return what it cost; AssertionError if an identity was had twice."""
+    with Lan("fleet") as lan:
+        recorder = lan.client()
+        twins = [Clone(f"twin-{number}", golden.layers, folder / f"{number}", lan, MAC) for number in range(count)]
+        try:
+            with hearing(recorder) as recorded:
+                began_s = time.monotonic()
+                with ThreadPoolExecutor(16) as pool:
+                    list(pool.map(lambda twin: twin.boot(wait=False), twins))
+                ready_s = _wait(twins, began_s)
+                time.sleep(10)
+            key = bytes.fromhex(twins[0].read("/etc/nodeprep/fleet.key").strip())
+            messages = [decode(payload, key) for payload in recorded]
+            assert_never_doubled(messages)
+            for twin in twins:
+                assert_settled(twin)
+            assert_pairwise_different(twins)
+            spoken = [message.nonce for message in messages]
+            return Result(
+                twins=count,
+                ready_s=tuple(ready_s),
+                frames=tuple(spoken.count(nonce) for nonce in set(spoken)),
+                cpu_s=tuple(_cpu_s(twin) for twin in twins),
+                renewed=sum(status(twin)["node"]["origin"] == "twin" for twin in twins),
+            )
+        finally:
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(Clone.remove, twins))
+
+
+def assert_never_doubled(messages: Sequence[Message]) -> None:
+    """Assert that of all that was heard, in its order, no two machines were READY with one claim."""
+    holding: dict[bytes, frozenset[Claim]] = {}
+    for message in messages:
+        if message.standing is not Standing.READY or message.answers:
+            continue  # a conflict names a part of the claims only
+        holding[message.nonce] = message.claims
+        for (one, first), (other, second) in combinations(holding.items(), 2):
+            assert not first & second, f"{one.hex()[:8]} and {other.hex()[:8]} are both ready with one claim"
+
+
+def assert_settled(twin: Clone) -> None:
+    """Assert that a machine's journal tells of no renewal after READY, and that nobody disputes with it."""
+    options = ("--no-pager", "-b", "-o", "json", "-t", "nodeprep")
+    codes = [
+        (int(entry["__MONOTONIC_TIMESTAMP"]), entry.get("NODEPREP_CODE", ""))
+        for entry in map(json.loads, twin.run("journalctl", *options).stdout.splitlines())
+    ]
+    said_ready = min((when for when, code in codes if code == "ready"), default=None)
+    assert said_ready is not None, f"{twin.name} never said that it is ready"
+    late = [code for when, code in codes if when > said_ready and code in ("renewed", "dispute", "conflict")]
+    assert not late, f"{twin.name}: {late}"
+
+
+def _wait(twins: Sequence[Clone], began_s: float) -> list[float]:
+    """Return when each was seen to be ready, in seconds after the first was switched on."""
+    ready_s: dict[str, float] = {}
+    while len(ready_s) < len(twins) and time.monotonic() < began_s + TIMEOUT_S:
+        for twin in twins:
+            # The report is read from outside: a process inside for each look would be most of the load.
+            if twin.name not in ready_s and twin.running and _said_ready(twin):
+                ready_s[twin.name] = time.monotonic() - began_s
+        time.sleep(0.5)
+    missing = [twin.name for twin in twins if twin.name not in ready_s]
+    assert not missing, f"not ready within {TIMEOUT_S:.0f} s: {', '.join(missing)}"
+    return list(ready_s.values())
+
+
+def _said_ready(twin: Clone) -> bool:
+    try:
+        return twin.exists("/run/nodeprep/ready")
+    except OSError:
+        return False  # between two boots
+
+
+def _cpu_s(twin: Clone) -> float:
+    pid = twin.run("systemctl", "show", "-P", "MainPID", "nodeprep.service").stdout.strip()
+    fields = twin.run("cat", f"/proc/{pid}/stat").stdout.rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def main() -> None:
+    """Try fleets of the sizes that are asked for, and print a row for each."""
+    parser = argparse.ArgumentParser(description="boot fleets of perfect twins")
+    parser.add_argument("sizes", nargs="+", type=int)
+    parser.add_argument("--release", choices=[release.value for release in Release], default=Release.BOOKWORM.value)
+    parser.add_argument("--deb", type=Path)
+    options = parser.parse_args()
+    sweep()
+    built = options.deb or max((ROOT / "dist").glob("nodeprep_*_all.deb"), key=lambda path: path.stat().st_mtime_ns)
+    with tempfile.TemporaryDirectory(prefix="nodeprep-fleet-") as folder:
+        store = Path(folder)
+        golden = golden_tree(
+            Release(options.release),
+            built,
+            store=store / "golden",
+            name="worst",
+            prepare=worst_case,
+            lived=left_a_lease,
+        )
+        print(HEADER)
+        for count in options.sizes:
+            print(trial(golden, count, store / f"fleet-{count}"), flush=True)
+
+
+if __name__ == "__main__":
+    main()
