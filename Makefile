@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: always help test unit seeds fuzz repo lab deb demo bench fleet lint format catalog clean
+.PHONY: always help test unit seeds fuzz repo lab deb demo bench fleet vm-test lint format catalog clean
 
 # The machine's Python, whatever else is on the PATH: Debian's own libraries are installed for this one.
 PYTHON := /usr/bin/python3
@@ -27,6 +27,7 @@ NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3
 # The compiler's part is for systemd-python, which the index has as source only.
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
 NEED_REPO := git groff lintian man-db systemd tshark
+NEED_VM := e2fsprogs iproute2 openssh-client qemu-system-x86 qemu-utils util-linux
 NEED_LAB := debian-archive-keyring dnsmasq-base iproute2 mmdebstrap procps systemd-container util-linux
 
 # $(call need,PACKAGES): one question to dpkg, and apt-get only if the answer is no.
@@ -64,6 +65,7 @@ help:
 	@echo 'make demo     a template, its clones, and what nodeprep makes of them'
 	@echo 'make bench    what it costs'
 	@echo 'make fleet    2, 10, 30 and 100 twins booted at one instant: time, frames and CPU of each'
+	@echo 'make vm-test  virtual machines under QEMU without hardware support; not part of make test'
 	@echo 'make catalog  the journal catalog from nodeprep/messages.py'
 	@echo 'make clean'
 
@@ -96,6 +98,11 @@ lab: .venv/debian/made .venv/index/made deb
 	@$(call need,$(NEED_REPO) $(NEED_LAB))
 	$(INDEX) -m pytest -q tests/repo -m package
 	$(DEBIAN) -m pytest -q -n $(JOBS) --dist loadgroup tests/lab
+
+# Apart from `make test`: machines under software emulation take minutes to boot.
+vm-test: .venv/debian/made deb
+	@$(call need,$(NEED_LAB) $(NEED_VM))
+	$(DEBIAN) -m pytest -q tests/vm
 
 demo: .venv/debian/made deb
 	@$(call need,$(NEED_LAB))
