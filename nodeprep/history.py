@@ -140,7 +140,7 @@ def restore(run: str, names: Sequence[str]) -> int:
 async def _restore(run: str, names: Sequence[str]) -> int:
     steps, skipped = foresee(run, names, LocalMachine("restore"))
     async with AsyncExitStack() as open_until_done:
-        undo = attic.name_now("-restore")
+        undo = _unused(attic.name_now("-restore"))
         try:
             machine = await Live(await open_until_done.enter_async_context(Bus())).view(undo)
         except NodeprepError as error:
@@ -154,6 +154,14 @@ async def _restore(run: str, names: Sequence[str]) -> int:
     for line in skipped:
         print(f"  - {line}")
     return _tell(outcomes, undo)
+
+
+def _unused(name: str) -> str:
+    """Return a name that no run has: two that are typed within a second are two."""
+    number, wanted = 2, name
+    while name in attic.runs():
+        name, number = f"{wanted}-{number}", number + 1
+    return name
 
 
 def foresee(run: str, names: Sequence[str], machine: LocalMachine) -> tuple[Plan, tuple[str, ...]]:
@@ -177,7 +185,7 @@ def foresee(run: str, names: Sequence[str], machine: LocalMachine) -> tuple[Plan
         )
     skipped = [f"{name} is left as it is: name it to bring it back" for name in known if name not in wanted]
     steps = []
-    for name in dict.fromkeys(subject for entry in entries for subject in subjects(entry)):
+    for name in reversed(dict.fromkeys(subject for entry in entries for subject in subjects(entry))):
         if name in wanted:
             actions = way_back(
                 run,
@@ -202,18 +210,20 @@ def way_back(
 ) -> tuple[Action, ...]:
     """Return the actions that undo one artefact's entries of a run. Raises RestoreError where something is lost.
 
-    Of several entries on one thing the first tells how it was. What was made goes only where something else takes its
-    place; what is there already is added to skipped.
+    The last entry is undone first. Of several on one thing the first tells how it was, and of a folder that was set
+    aside what came into its place goes with it. What was made goes only where something else takes its place; what is
+    there already is added to skipped.
     """
     entries = tuple(entries)
     first: dict[tuple[str, ...], Entry] = {}
     for entry in entries:
-        if entry.what not in ("begun", "returned"):
+        displaced = any(entry.path.startswith(f"{one.path}/") for one in first.values() if one.what == "set aside")
+        if entry.what not in ("begun", "returned") and not displaced:
             first.setdefault((entry.path, entry.field, entry.profile, entry.link), entry)
     returned = {entry.kept for entry in entries if entry.what == "returned"}
     old = [entry for entry in first.values() if entry.kept]
     actions: list[Action] = []
-    for entry in first.values():
+    for entry in reversed(first.values()):
         match entry.what:
             case "replaced" | "set aside" if is_kept(entry):
                 actions.append(BringBack(run, entry.kept, entry.path))

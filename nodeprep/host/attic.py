@@ -73,8 +73,7 @@ class Attic:
             self.note("made", path)
             return
         kept = self._place(path)
-        transfer.copy(real, f"{self._folder}/{kept}")
-        transfer.sync(os.path.dirname(f"{self._folder}/{kept}"))
+        transfer.put_copy(real, f"{self._folder}/{kept}")
         self._note_kept("replaced", path, kept, os.lstat(real))
 
     def set_aside(self, path: str) -> None:

@@ -22,6 +22,7 @@ KEYS = {
     "peers": {"links", "unicast"},
     "firewall": {"mode", "backend"},
     "cluster": {"nodes", "clients"},
+    "attic": {"keep"},
 }
 
 
