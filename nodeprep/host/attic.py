@@ -99,11 +99,14 @@ class Attic:
             self.set_aside(path)
         else:
             self.keep(path)
-        if any(entry.kept == kept and entry.what == "set aside" for entry in manifest(run, self._root)):
-            _append(folder, Entry("returned", self._subjects, path, kept))
-            transfer.move(source, real)
-        else:
+        aside = [e for e in manifest(run, self._root) if e.kept == kept and e.what == "set aside"]
+        if not aside:
             transfer.put_copy(source, real)
+            return
+        _append(folder, Entry("returned", self._subjects, path, kept))
+        transfer.move(source, real)
+        if os.path.isdir(real) and not os.path.islink(real):
+            os.chmod(real, aside[0].mode)  # a copy of a folder may lack its set-group-ID bit
 
     def note(
         self,

@@ -32,7 +32,11 @@ def copy(source: str, target: str) -> None:
         for name in sorted(os.listdir(source)):
             copy(f"{source}/{name}", f"{target}/{name}")
         os.chown(target, status.st_uid, status.st_gid)
-        shutil.copystat(source, target)
+        try:
+            shutil.copystat(source, target)
+        except PermissionError:
+            # nodeprep.service may not set the set-group-ID bit (RestrictSUIDSGID=), which the journal's folders have.
+            os.chmod(target, stat.S_IMODE(status.st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
         sync(target)
     elif stat.S_ISLNK(status.st_mode):
         shutil.copy2(source, target, follow_symlinks=False)

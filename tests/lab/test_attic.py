@@ -15,7 +15,7 @@ import pytest
 from tests.lab import platform
 from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
-from tests.lab.expectations import ready
+from tests.lab.expectations import held, problem_codes, ready
 from tests.lab.golden import LEASE, Golden, golden_tree, left_a_lease
 from tests.lab.identity import SECRET, SEED
 from tests.lab.test_clones import MACS, UUIDS, with_platform
@@ -26,6 +26,7 @@ KEYS = tuple(f"/etc/ssh/ssh_host_{kind}_key{end}" for kind in ("ed25519", "rsa")
 DBUS_COPY = "/var/lib/dbus/machine-id"
 KEPT = ("/etc/machine-id", DBUS_COPY, "/etc/hostname", "/etc/hosts", SECRET, *KEYS)
 """What stays as it is while a machine runs."""
+RAFT = "/opt/consul/raft"
 ALL = (*KEPT, SEED, LEASE)
 WHO = (65534, 33)
 """An owner and a group that are not root's."""
@@ -143,3 +144,26 @@ def test_what_cannot_be_brought_back_is_refused_before_anything_is_touched(
     assert (KEYS[-1] if what == "lost" else words[-1]) in refused.stderr
     assert lying(machine, ALL) == before
     assert [one["run"] for one in runs(machine)] == listed
+
+
+def test_a_running_daemon_sets_aside_what_has_the_set_group_id_bit_on_another_file_system(
+    template: Golden, make_clone: MakeClone
+) -> None:
+    machine = a_clone(template, make_clone)
+    machine.write("/etc/fstab", f"tmpfs {ATTIC} tmpfs mode=0700,size=64m 0 0\n")
+    machine.write("/var/lib/nodeprep/stamp.json", "")
+    machine.write("/opt/consul/node-id", "4c4c4544-0042-3510-8052-b4c04f564234\n")
+    machine.write(f"{RAFT}/raft.db", "the cluster's log\n", 0o600)
+    os.chown(machine.path(RAFT), *WHO)
+    machine.path(RAFT).chmod(0o2750)  # chown(2) clears the bit
+    machine.boot()
+    assert problem_codes(held(machine)) == ["stamp"]
+    machine.run("nodeprep", "decide", "renew")
+    ready(machine)
+    assert not machine.exists(RAFT)
+    run, *_ = runs(machine)
+    (entry,) = [entry for entry in run["entries"] if entry["path"] == RAFT]
+    assert (entry["what"], entry["kept"]) == ("set aside", True)
+    machine.run("nodeprep", "restore", run["run"], "consul")
+    assert machine.run("stat", "-c", "%a %u %g", RAFT).stdout == "2750 65534 33\n"
+    assert machine.read(f"{RAFT}/raft.db") == "the cluster's log\n"

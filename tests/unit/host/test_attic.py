@@ -205,6 +205,15 @@ def test_what_was_set_aside_comes_back_into_folders_that_have_gone(root: Path) -
     assert noted(root, "undo") == [("brought back", "/var/lib/agent/state")]
 
 
+def test_a_folder_comes_back_with_the_mode_that_was_noted_even_if_its_copy_lacks_a_bit(root: Path) -> None:
+    put(root, "/var/lib/agent/key").parent.chmod(0o2750)
+    Attic("run-1", str(root)).set_aside("/var/lib/agent")
+    entry = entry_of(root, "run-1", "set aside")
+    kept(root, "run-1", entry).chmod(0o750)
+    Attic("undo", str(root)).bring_back("run-1", entry.kept, "/var/lib/agent")
+    assert mode(root / "var/lib/agent") == 0o2750
+
+
 def test_a_folder_that_has_taken_the_place_is_set_aside_in_turn(root: Path) -> None:
     put(root, "/var/lib/agent/key", "old")
     Attic("run-1", str(root)).set_aside("/var/lib/agent")

@@ -99,6 +99,23 @@ def test_a_folder_is_copied_with_its_links_and_without_its_sockets(tmp_path: Pat
     assert os.readlink(tmp_path / "copy/dangling") == "/no/such/file"
 
 
+def test_where_the_set_group_id_bit_is_forbidden_a_folder_is_copied_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chmod = os.chmod
+
+    def forbidden(path: Any, wanted: int, **named: Any) -> None:
+        if wanted & 0o6000:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        chmod(path, wanted, **named)
+
+    put(tmp_path / "folder/file").parent.chmod(0o2750)
+    monkeypatch.setattr(os, "chmod", forbidden)
+    transfer.copy(str(tmp_path / "folder"), str(tmp_path / "copy"))
+    assert mode(tmp_path / "copy") == 0o750
+    assert (tmp_path / "copy/file").read_text() == "secret"
+
+
 def test_a_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="/dev/null is a device"):
         transfer.put_copy("/dev/null", str(tmp_path / "copy"))
