@@ -87,9 +87,9 @@ def test_plan_shows_what_the_next_boot_would_do_and_does_nothing(template: Golde
     ready(machine)
     before = identity(machine)
     assert "nothing would be done" in machine.run("nodeprep", "plan").stdout
-    platform.present(machine, UUIDS[1], MACS[1])
+    platform.present(machine, UUIDS[1], MACS[1], sysfs=platform.NEXT)
     disk = machine.disk_snapshot()
-    planned = machine.run("env", f"NODEPREP_SYSFS={platform.SYSFS}", "nodeprep", "plan", "--json").stdout
+    planned = machine.run("env", f"NODEPREP_SYSFS={platform.NEXT}", "nodeprep", "plan", "--json").stdout
     document = json.loads(planned)
     subjects = [subject for step in document["steps"] for subject in step["subjects"]]
     assert document["origin"] == "clone"
