@@ -37,7 +37,7 @@ need = have=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev
 	if [ -n "$$missing" ]; then \
 		export DEBIAN_FRONTEND=noninteractive; \
 		apt-get -q update; \
-		apt-get -q -y --no-install-recommends install $$missing; \
+		apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install $$missing; \
 	fi
 
 # $(call requirements,PARTS): lines for pip from pyproject.toml; a part is "dependencies" or the name of an extra.
