@@ -1,7 +1,7 @@
 """The early run: before the journal, the network and D-Bus, with the standard library only.
 
-On an unchanged boot it compares one digest and leaves; nothing but `os` and `hashlib` is imported for that. Otherwise
-it renews what lives in files, before anything can cache or use the template's.
+On an unchanged boot it compares one digest and leaves; nothing but `os` and a hash function is imported for that.
+Otherwise it renews what lives in files, before anything can cache or use the template's.
 """
 
 from __future__ import annotations
