@@ -50,8 +50,9 @@ endef
 export requirements_py
 requirements = $(PYTHON) -c "$$requirements_py" $(1)
 
-# How many tests at a time.
+# How many tests at a time. Half of what the lab does is waiting for machines that wait.
 JOBS := $(shell nproc)
+LAB_JOBS := $(shell expr 2 '*' $(JOBS))
 
 help:
 	@echo 'make test     everything, as CI runs it'
@@ -97,7 +98,7 @@ repo lint: .venv/index/made
 lab: .venv/debian/made .venv/index/made deb
 	@$(call need,$(NEED_REPO) $(NEED_LAB))
 	$(INDEX) -m pytest -q tests/repo -m package
-	$(DEBIAN) -m pytest -q -n $(JOBS) --dist loadgroup tests/lab
+	$(DEBIAN) -m pytest -q -n $(LAB_JOBS) --dist loadgroup tests/lab
 
 # Apart from `make test`: machines under software emulation take minutes to boot.
 vm-test: .venv/debian/made deb
