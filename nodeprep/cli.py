@@ -30,6 +30,9 @@ nodeprep gives a cloned machine an identity of its own.
   nodeprep seal [--root DIR] [--dry-run] [--keep-fleet-key] [--reset-joined] [--poweroff]
                                              take this machine's identity out of the image that is to be cloned
   nodeprep seal --check [--root DIR] [--json]   what is still baked in
+  nodeprep key show-id                       which fleet keys this node accepts; never shows a key
+  nodeprep key rotate [--add [--from FILE] | --switch ID | --finish ID [--force]]
+                                             change the fleet key of nodes that run, and what is next
   nodeprep history [--json]                  what renewals replaced on this machine, and where it lies
   nodeprep restore RUN [ARTEFACT...]         bring it back, of one run, all or some artefacts
   nodeprep adopt                             take this machine's identity as its own, as it is
@@ -65,6 +68,8 @@ def run_verb(arguments: list[str]) -> int:
             return explain(arguments[1:])
         case "seal":
             return seal(arguments[1:])
+        case "key":
+            return key(arguments[1:])
         case "history":
             return history(arguments[1:])
         case "restore":
@@ -124,6 +129,8 @@ def status(arguments: list[str]) -> int:
 
         print(json.dumps(document, indent=2))
     else:
+        from nodeprep.screen import render  # noqa: PLC0415 (of no use to --json)
+
         print(render(document, long=flags["--long"]), end="")
     return EXIT.get(document["state"], 1)
 
@@ -183,37 +190,6 @@ def not_running(*, as_json: bool) -> int:
     return EXIT_NOT_RUNNING
 
 
-def render(document: dict[str, Any], *, long: bool) -> str:
-    """Return the status as a person reads it: one line first, then identity, peers and openings."""
-    node, peers, openings = document["node"], document["peers"], document["openings"]
-    lines = [f"{document['state']}: {document['summary']}"]
-    for kind in ("problems", "warnings"):
-        for row in document[kind]:
-            mark = "!" if kind == "problems" else "-"
-            lines += [f"  {mark} {row['code']}: {row['detail']}", f"    {row['remedy']}"]
-    if document["identity"]:
-        lines += ["", f"Identity ({node['origin']}: {node['reason']})"]
-    changed = {change["artefact"]: change["old"] for change in document["changes"]}
-    for row in document["identity"]:
-        if row["verdict"] == "absent" and not long:
-            continue
-        was = f"  (was {changed[row['artefact']]})" if row["artefact"] in changed else ""
-        value = row["value"] if long or len(row["value"]) <= 48 else row["value"][:45] + "..."
-        lines.append(f"  {row['title']:<30} {row['verdict']:<10} {value}{was}")
-        if long:
-            lines += [f"  {'':<30} {row[key]}" for key in ("detail", "remedy") if row.get(key)]
-    lines += ["", f"Peers  {peers['count']} heard on {', '.join(peers['links']) or 'no link'}"]
-    lines += [f"  {peer['peer']} contests {', '.join(peer['kinds'])}" for peer in peers["contested"]]
-    if long or peers["rejected"]:
-        lines.append(f"  {peers['rejected']} frames rejected")
-    lines += ["", f"Openings  {', '.join(node['roles'])}; mode {openings['mode']}, {openings['backend']}"]
-    lines += [
-        f"  {row['opening']:<18} {row['purpose']}" + (f"  (from {row['from']})" if long or row["from"] != "any" else "")
-        for row in openings["list"]
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def explain(arguments: list[str]) -> int:
     """Explain a code."""
     from nodeprep.messages import BY_CODE, explain  # noqa: PLC0415
@@ -248,6 +224,14 @@ def seal(arguments: list[str]) -> int:
 
     request = template.parse(arguments)
     return usage(request) if isinstance(request, str) else template.main(request)
+
+
+def key(arguments: list[str]) -> int:
+    """Show or change the fleet key."""
+    from nodeprep import key  # noqa: PLC0415 (what no other verb needs)
+
+    request = key.parse(arguments)
+    return usage(request) if isinstance(request, str) else key.main(request)
 
 
 def history(arguments: list[str]) -> int:

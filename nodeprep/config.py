@@ -28,6 +28,8 @@ ROLE_FOLDERS = ("/usr/share/nodeprep/roles.d", "/etc/nodeprep/roles.d")
 CREDENTIALS = ("/run/credentials/@system", "/run/nodeprep/credentials")
 """Where systemd keeps them, and where nodeprep.service, from whose namespace that is hidden, has them bound to."""
 FLEET_KEY = "/etc/nodeprep/fleet.key"
+FLEET_KEY_CREDENTIAL = "nodeprep.fleet-key"
+FLEET_KEYS_MAX = 2
 PLACEHOLDERS = ("role", "id", "mac", "serial", "index")
 
 
@@ -144,17 +146,27 @@ def credential(machine: MachineView, name: str) -> str | None:
     return next((text.strip() for text in texts if text is not None), None)
 
 
-def fleet_key(machine: MachineView) -> bytes:
-    """Return the fleet key. Raises ConfigError where there is none."""
-    passed = credential(machine, "nodeprep.fleet-key")
-    text = passed or (machine.read_text(FLEET_KEY) or "").strip()
-    if not re.fullmatch("(?:[0-9a-fA-F]{2}){16,64}", text):
-        problem = "is not there" if not text else "is not 32 to 128 hex digits"
-        origin = "credential nodeprep.fleet-key" if passed else FLEET_KEY
+def fleet_keys(machine: MachineView) -> tuple[bytes, ...]:
+    """Return the fleet keys that are accepted, the spoken one first; () where there is none. Raises ConfigError."""
+    passed = credential(machine, FLEET_KEY_CREDENTIAL)
+    if passed:
+        return parse_keys(passed, f"credential {FLEET_KEY_CREDENTIAL}")
+    return parse_keys(machine.read_text(FLEET_KEY) or "", FLEET_KEY)
+
+
+def parse_keys(text: str, origin: str) -> tuple[bytes, ...]:
+    """Return the keys of a fleet key's file. Raises ConfigError, which never tells what stands there."""
+    words = tuple(dict.fromkeys(text.split()))
+    problem = ""
+    if not all(re.fullmatch("(?:[0-9a-fA-F]{2}){16,64}", word) for word in words):
+        problem = "is not 32 to 128 hex digits"
+    elif len(words) > FLEET_KEYS_MAX:
+        problem = f"there are {len(words)} keys, and {FLEET_KEYS_MAX} at most while one follows the other"
+    if problem:
         raise ConfigError(
-            origin, "fleet key", problem, "copy the fleet's, or make one with `dpkg-reconfigure nodeprep`"
+            origin, "fleet key", problem, "copy that of another node; one key a line, the spoken one first"
         )
-    return bytes.fromhex(text)
+    return tuple(bytes.fromhex(word) for word in words)
 
 
 def _parse(text: str, path: str) -> dict[str, Any]:

@@ -23,12 +23,13 @@ from nodeprep.model import Claim, Opening
 from nodeprep.observe import presented
 from nodeprep.opener import make_openings
 from nodeprep.openings import openings_of
+from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import Standing, role_of
 from nodeprep.peers.rules import Clear, Dispute, Kept, Lost, Resolved
 from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.settle import NETWORK_TIMEOUT_S, Settler, take_over
-from nodeprep.watch import Watch, with_holders
+from nodeprep.watch import Watch
 from nodeprep.wire import Contest, Event, Wire, nonce
 
 LOOK_AGAIN_S = 10.0
@@ -49,6 +50,7 @@ class Daemon:
         self._judged: tuple[list[Problem], list[Problem]] = ([], [])
         self._disputes: dict[Claim, Problem] = {}
         self._strangers: tuple[Problem, ...] = ()
+        self._keys: tuple[bytes, ...] = ()
         self._wire: Wire | None = None
         self._settler: Settler | None = None
         self._wanted: tuple[Opening, ...] = ()
@@ -122,7 +124,7 @@ class Daemon:
         self._tell("waiting for the network")
         settings = config.load(self._files)
         openings = openings_of(self._files, settings)
-        key = config.fleet_key(self._files)
+        self._keys = config.fleet_keys(self._files)
         self._live = live = Live(bus, settings.peers.links)
         await live.settled(NETWORK_TIMEOUT_S)
         machine = await live.view(self._name)
@@ -131,27 +133,27 @@ class Daemon:
         await asyncio.to_thread(this.decide, was_ready=was_ready)
         take_over(this, self._files)
         if self._settler is None:
-            self._wire = Wire(nonce(self._files), key, self._on_event, role_of(settings.node.roles))
+            self._wire = Wire(nonce(self._files), Keyring(self._keys), self._on_event, role_of(settings.node.roles))
             self._settler = Settler(self._wire, self._tell)
-        self._settler.live = live
+        settler, wire = self._settler, self._settler.wire
+        settler.live = live
+        if not self._keys:
+            await self._conclude([await settler.listen_only(this)], [])
+            return
+        wire.take_keys(Keyring(self._keys))
         standing = Standing.READY if was_ready else Standing.JOINED if this.decision.joined else Standing.PROBING
         self._wanted = openings
         self._tell("making the openings")
         self._openings = await make_openings(this, live.firewall, openings)
-        contest = await self._settler.settle(this, standing, renew=not was_ready and this.word != "keep")
+        contest = await settler.settle(this, standing, renew=not was_ready and this.word != "keep")
         if isinstance(contest, str):
             self._say("reboot", contest)
-            await self._settler.reboot(this, contest)
+            await settler.reboot(this, contest)
             await self._stop.wait()
             return
         self._tell("weighing what was found")
-        problems, warnings = tell.weigh(this, contest, self._openings)
-        problems = with_holders(problems, self._settler.holders)
-        if holding := self._settler.holding:
-            problems.append(Problem("old-identity-held", "machine-id", ", ".join(holding)))
-        for name in this.adopted():
-            self._say("adopted", f"{name} was changed by an operator", subject=name)
-        wire = self._settler.wire
+        problems, warnings = tell.weigh(this, contest, self._openings, settler.holders, settler.holding)
+        self._herald.say_adopted(this, self._state)
         if not problems and not wire.census.clear:
             # Somebody has come since the probing ended: not ready, and judged again at once.
             problems.append(Problem("conflict", "", "a live peer contests this node's identity"))
@@ -211,6 +213,9 @@ class Daemon:
 
     async def _look(self, this: Run, wire: Wire, watch: Watch) -> None:
         """Look again, and follow what changed."""
+        if config.fleet_keys(self._files) != self._keys:
+            self._judge_again()
+            return
         before = presented(this.artefacts, this.machine, this.observation)
         this.machine = await self._live.view(self._name)
         await asyncio.to_thread(this.look)
@@ -219,9 +224,11 @@ class Daemon:
         self._openings = await make_openings(this, self._live.firewall, self._wanted)
         appeared = wire.listen(links)
         watch.follow(links, defends=self._guard is not None)
-        if self._guard is None:
-            if appeared or claims != before:
+        self._herald.say_foreign(this, self._state, tell.foreign(wire))
+        if self._guard is None or not self._keys:
+            if self._keys and (appeared or claims != before):
                 self._judge_again()  # what is presented now, or there, was never probed
+            self._write()
             return
         news = await self._guard.follow(claims, links, appeared)
         if news or (not self._guard.contested and this.adopted()):
@@ -239,13 +246,11 @@ class Daemon:
         this.contested = dict(guard.contested)
         await asyncio.to_thread(this.look)
         if not guard.contested:
-            for name in this.adopted():
-                self._say("adopted", f"{name} was changed by an operator", subject=name)
+            self._herald.say_adopted(this, self._state)
             await asyncio.to_thread(this.finish)
-        problems, warnings = tell.weigh(this, Contest(clear=True), self._openings)
+        problems, warnings = tell.weigh(this, Contest(clear=True), self._openings, guard.holders)
         # Whatever the policy: after READY no other one is taken from a pool.
         problems = [p._replace(code="conflict") if p.code == "no-pool-address" else p for p in problems]
-        problems = with_holders(problems, guard.holders)
         if (problems, warnings) != self._judged:
             await self._conclude(problems, warnings)
 
@@ -256,10 +261,9 @@ class Daemon:
             case Clear():
                 self._judge_again()  # what held us back has gone
             case Dispute(claims) if self._state != "held":
-                for claim, values in self._wire.values(claims).items():
-                    detail = f"{claim.value}: a live peer that is ready presents it too ({len(values)})"
-                    self._disputes[claim] = Problem("dispute", claim.value, detail)
-                    self._say("dispute", detail)
+                for claim, problem in tell.disputed(self._wire.values(claims)).items():
+                    self._disputes[claim] = problem
+                    self._say("dispute", problem.detail)
                 self._state = "degraded"
                 self._write()
             case Resolved() if self._disputes:

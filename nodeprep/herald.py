@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nodeprep import run
 from nodeprep.host import journal
 from nodeprep.messages import BY_CODE
+from nodeprep.report import Problem
 from nodeprep.run import Run
 
-GRAVE = ("conflict", "dispute", "config", "machine", "joined-clone", "address-in-use", "mac-in-use", "echo")
+GRAVE = (
+    "conflict", "dispute", "config", "machine", "joined-clone", "address-in-use", "mac-in-use", "echo",
+    "no-fleet-key", "foreign-key",
+)  # fmt: skip
 
 
 class Herald:
@@ -16,6 +22,7 @@ class Herald:
     def __init__(self) -> None:
         self._log = journal.logger()
         self._said: set[run.Change] = set()
+        self._told_of_foreigners = False
 
     def mention(self, what: str) -> None:
         """Say what is going on, for those who look for it."""
@@ -43,3 +50,14 @@ class Herald:
             self._said.add(change)
             detail = f"{change.artefact}: {change.old} -> {change.new}"
             self.say(this, state, "renewed", detail, subject=change.artefact, old=change.old, new=change.new)
+
+    def say_adopted(self, this: Run, state: str) -> None:
+        """Write an entry on each artefact that an operator changed."""
+        for name in this.adopted():
+            self.say(this, state, "adopted", f"{name} was changed by an operator", subject=name)
+
+    def say_foreign(self, this: Run, state: str, problems: Sequence[Problem]) -> None:
+        """Write an entry when somebody is heard under another fleet key, and none while that lasts."""
+        if problems and not self._told_of_foreigners:
+            self.say(this, state, "foreign-key", problems[0].detail)
+        self._told_of_foreigners = bool(problems)

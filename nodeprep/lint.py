@@ -43,6 +43,7 @@ def lint(artefacts: Iterable[Artefact], machine: MachineView) -> tuple[Problem, 
     checks: tuple[Callable[[], Iterator[Problem]], ...] = (
         lambda: baked_in(artefacts, machine),
         lambda: mark(machine),
+        lambda: fleet_key(machine),
         lambda: profiles(machine),
         lambda: cloud_init(machine),
     )
@@ -96,6 +97,14 @@ def mark(machine: MachineView) -> Iterator[Problem]:
         what = "is missing" if machine_id is None else "says uninitialized"
         remedy = f"Make it an empty file: `: > {MACHINE_ID}`."
         yield Problem("machine-id-file", "machine-id", f"{MACHINE_ID} {what}", remedy)
+
+
+def fleet_key(machine: MachineView) -> Iterator[Problem]:
+    """Yield that clones could not hear one another: each would be held."""
+    if not config.fleet_keys(machine):
+        yield Problem(
+            "no-fleet-key", config.FLEET_KEY, "clones could not ask one another", "`nodeprep seal` makes one."
+        )
 
 
 def profiles(machine: MachineView) -> Iterator[Problem]:

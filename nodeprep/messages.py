@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from nodeprep.blemishes import BLEMISHES
+
 
 class Message(NamedTuple):
     """What is said, why it matters, and what to do."""
@@ -183,62 +185,7 @@ MESSAGES = (
         "Every address of `address.pool` is in use or claimed by a peer.",
         "Widen the pool, then `systemctl restart nodeprep.service`.",
     ),
-    Message(
-        "baked-in",
-        "9c20eed1f37f44d6ba31f02029ae0692",
-        "An identity is baked into the image",
-        "Every clone starts with it, and shares it until nodeprep has renewed it.",
-        "`nodeprep seal`.",
-    ),
-    Message(
-        "not-sealed",
-        "7e07fdea9ba04210b0083a45c9e1516f",
-        "The image is not sealed",
-        "What boots from it is not known to be a first boot, or not all of the template's was removed.",
-        "`nodeprep seal`.",
-    ),
-    Message(
-        "joined-image",
-        "3241e6f0b9bc4b1d9882ace10d1e5425",
-        "The image is a member of a cluster",
-        "Its clones would be the same member: they are held, and never become ready by themselves.",
-        "Make it leave the cluster, then `nodeprep seal`; or `nodeprep seal --reset-joined`.",
-    ),
-    Message(
-        "machine-id-file",
-        "5811bd4d49df4dd18a9bef7bd3ced531",
-        "The file of the machine ID is not as systemd wants it in an image",
-        "Where it is missing or says uninitialized, systemd applies the presets of units at the first boot.",
-        "Make it an empty file.",
-    ),
-    Message(
-        "mac-in-profile",
-        "95164b42454143dd85755d1a8d3a1dad",
-        "A network profile names a MAC",
-        "One that is matched leaves the link of every clone down; one that is set makes all clones bear it.",
-        "Match by the name of the link, and take the line that sets the MAC out.",
-    ),
-    Message(
-        "static-address",
-        "fc339e0c0a9949e8b48a1a7b2ba22264",
-        "A network profile has a static address",
-        "Every clone answers for it, and of those that meet all but one are held, by `address.on_conflict`.",
-        'Use DHCP, or set `address.on_conflict` to "pool" or "dhcp" (nodeprep.toml(5)).',
-    ),
-    Message(
-        "no-datasource",
-        "c88574a605fe47f4a0903c5e4b31624b",
-        "cloud-init is tied to no datasource",
-        "No clone is ever a new instance to it, and what the cloud passes to a clone is not heard.",
-        "Remove the drop-in with datasource_list: [ None ].",
-    ),
-    Message(
-        "cloud-init-seed",
-        "7f59acae6690415e80e1de646b93483a",
-        "A seed of cloud-init is in the image",
-        "All clones have the instance ID, the hostname and the users that it names.",
-        "`cloud-init clean --seed`, or pass the seed to each clone from outside.",
-    ),
+    *(Message(*blemish) for blemish in BLEMISHES),
     Message(
         "address-in-use",
         "eb2aa44c060b1825ba6dd9329f29a78e",
@@ -256,6 +203,26 @@ MESSAGES = (
         "send what is for this node to either of the two.",
         "Find the second port on which the switch learns the MAC (`bridge fdb show`, `show mac address-table`), and "
         "give the machine behind it another MAC; or set one here and restart nodeprep.service.",
+    ),
+    Message(
+        "no-fleet-key",
+        "d0aef885ca0d4983a291b361d41ee852",
+        "This node has no fleet key",
+        "Peers are told from strangers by it. Without one nobody can be asked whether he presents the same, so a twin "
+        "would not be found: nothing is renewed, and a node that is not ready yet is held.",
+        "Take the fleet's: `ssh NODE cat /etc/nodeprep/fleet.key | nodeprep key rotate --add --from -`. In a template, "
+        "or on the first node of a fleet, make one: `nodeprep key rotate --add`. The daemon takes it up by itself.",
+    ),
+    Message(
+        "foreign-key",
+        "263cafd58b6e44ada8c4cdf3160b1222",
+        "Somebody speaks under another fleet key",
+        "Frames of nodeprep come in that no fleet key of this node makes authentic: from another fleet or image, from "
+        "a node that has changed its key, or forged. What they present cannot be compared, so a twin among them is "
+        "not found. Nothing is changed because of them.",
+        "Compare `nodeprep key show-id` on both. If they are to be one fleet, give both one key: "
+        "`ssh NODE cat /etc/nodeprep/fleet.key | nodeprep key rotate --add --from -`, then "
+        "`nodeprep key rotate` for what is next. If not, keep them on segments of their own.",
     ),
     Message(
         "echo",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from nodeprep.messages import BY_CODE
 from nodeprep.model import Artefact, Decision, Finding, Kind, Opening, Verdict
+from nodeprep.peers.foreign import Foreigner
 from nodeprep.peers.message import Reason
 from nodeprep.peers.rules import Peer
 
@@ -94,8 +95,13 @@ def peers(
     known: Sequence[tuple[Peer, int]],
     rejected: Mapping[Reason, int],
     echoes: Mapping[str, object],
+    keys: Sequence[str] = (),
+    foreign: Sequence[tuple[Foreigner, int, bool]] = (),
 ) -> Document:
-    """Return the part of the document on peers. known: with the second at which each was last heard; newest last."""
+    """Return the part of the document on peers. known: with the second at which each was last heard; newest last.
+
+    keys: IDs, the spoken one first. foreign: with the second as well, and whether it bears a MAC of ours; newest last.
+    """
     return {
         "links": list(links),
         "count": len(known),
@@ -107,6 +113,8 @@ def peers(
         "rejected": sum(rejected.values()),
         "rejected_by": {reason.value: number for reason, number in rejected.items() if number},
         "echoes": sorted(echoes),
+        "keys": list(keys),
+        "foreign": [_foreigner(*one) for one in reversed(foreign)],
         "list": [_peer(peer, heard_s) for peer, heard_s in reversed(known[-PEERS_SHOWN_MAX:])],
     }
 
@@ -120,6 +128,17 @@ def _peer(peer: Peer, heard_s: int) -> Document:
         "heard_on": [{"link": source.link, "address": source.address} for source in reversed(peer.sources)],
         "contested": sorted(kind.name.lower() for kind in peer.contested),
         "outcome": peer.outcome.value if peer.outcome else "",
+        "key": peer.key,
+    }
+
+
+def _foreigner(one: Foreigner, heard_s: int, bears_our_mac: bool) -> Document:
+    return {
+        "link": one.source.link,
+        "address": one.source.address,
+        "last_heard": heard_s,
+        "frames": one.frames,
+        "own_mac": bears_our_mac,
     }
 
 

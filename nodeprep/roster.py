@@ -54,7 +54,8 @@ def as_text(peers: dict[str, Any], *, as_json: bool, now_s: float) -> str:
         import json  # noqa: PLC0415
 
         return json.dumps({"schema": 1, **peers}) + "\n"
-    rows = [_row(peer, now_s) for peer in peers["list"]]
+    spoken = next(iter(peers["keys"]), "")
+    rows = [_row(peer, now_s, spoken) for peer in peers["list"]]
     widths = [max(len(row[column]) for row in (HEADER, *rows)) for column in range(len(HEADER))]
     lines = [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
@@ -62,18 +63,26 @@ def as_text(peers: dict[str, Any], *, as_json: bool, now_s: float) -> str:
     ]
     on = ", ".join(peers["links"]) or "no link"
     lines.append(f"{peers['count']} heard on {on}" + (f"; {len(rows)} shown" if len(rows) < peers["count"] else ""))
+    lines += [_foreigner(one, now_s) for one in peers["foreign"]]
     if peers["rejected_by"]:
         by = ", ".join(f"{number} {reason}" for reason, number in sorted(peers["rejected_by"].items()))
         lines.append(f"{peers['rejected']} frames rejected: {by}")
     return "\n".join(lines) + "\n"
 
 
-def _row(peer: dict[str, Any], now_s: float) -> tuple[str, ...]:
+def _row(peer: dict[str, Any], now_s: float, spoken: str) -> tuple[str, ...]:
     where = peer["heard_on"][0]
     links = ",".join(each["link"] for each in peer["heard_on"])
-    contests = f"contests {', '.join(peer['contested'])}: {VERBS[peer['outcome']]}" if peer["contested"] else ""
-    role = peer["role"] or "-"
-    return (peer["peer"], role, peer["state"], ago(now_s - peer["last_heard"]), links, where["address"], contests)
+    notes = [f"contests {', '.join(peer['contested'])}: {VERBS[peer['outcome']]}"] if peer["contested"] else []
+    notes += [f"speaks key {peer['key']}"] if peer["key"] != spoken else []
+    heard = ago(now_s - peer["last_heard"])
+    return (peer["peer"], peer["role"] or "-", peer["state"], heard, links, where["address"], "; ".join(notes))
+
+
+def _foreigner(one: dict[str, Any], now_s: float) -> str:
+    twin = ", which is a MAC of this node" if one["own_mac"] else ""
+    heard = ago(now_s - one["last_heard"])
+    return f"another fleet key: {one['address']}{twin}, on {one['link']}, {one['frames']} frames, the last {heard}"
 
 
 VERBS = {"keep": "it yields", "yield": "it keeps", "dispute": "neither yields", "": ""}

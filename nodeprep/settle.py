@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from nodeprep import run
 from nodeprep.address import secure_address
+from nodeprep.config import FLEET_KEY
 from nodeprep.guard import foreign_holders
 from nodeprep.host import witness
 from nodeprep.host.live import Live
@@ -21,6 +22,7 @@ from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
 from nodeprep.plan import reboot, releases
 from nodeprep.renewal import LIVE
+from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.situation import situation_of
 from nodeprep.steps import Outcome, Result
@@ -69,6 +71,15 @@ class Settler:
             if Claim.MACHINE_ID in this.contested and not this.decision.joined:
                 this.call_it_a_twin("a live peer presents this machine's ID")
             tried = True
+
+    async def listen_only(self, this: Run) -> Problem:
+        """Return what is to be said where there is no fleet key: nobody can be asked, so nothing is renewed or ready.
+
+        What this machine defends already, under a key that it had, it goes on to defend.
+        """
+        await asyncio.to_thread(this.look)
+        self.wire.listen(this.machine.links())
+        return Problem("no-fleet-key", "", f"{FLEET_KEY} is not there or empty")
 
     async def _probe(self, this: Run, standing: Standing) -> Contest:
         """Probe what this machine presents; what is contested is in `this` afterwards."""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nodeprep import __version__, report, run
 from nodeprep.config import Config
 from nodeprep.host.local import LocalMachine
 from nodeprep.judge import readiness
-from nodeprep.model import Decision, Origin
+from nodeprep.model import Claim, Decision, Origin, Sighting, Values
 from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.steps import Result
+from nodeprep.watch import with_holders
 from nodeprep.wire import Contest, Wire
 
 NOT_POOLED = (("ipv4-address", "conflict"), ("ipv6-address", "conflict"))
 """What is left of these where the pool should have helped."""
 
 
-def weigh(this: Run, contest: Contest, openings: report.Document) -> tuple[list[Problem], list[Problem]]:
-    """Return what keeps the node from being ready, and what an operator should know besides."""
+def weigh(
+    this: Run, contest: Contest, openings: report.Document, holders: Sequence[Sighting], holding: Sequence[str] = ()
+) -> tuple[list[Problem], list[Problem]]:
+    """Return what keeps the node from being ready, and what an operator should know besides.
+
+    holders: who without nodeprep answers for what is contested. holding: what still holds the old machine ID.
+    """
     by_name = {artefact.name: artefact for artefact in this.artefacts}
     failed = {o.subject: o.detail for o in this.outcomes.values() if o.result is not Result.DONE}
     weight = readiness(this.artefacts, this.findings, this.outcomes.values(), this.decision)
@@ -43,6 +49,9 @@ def weigh(this: Run, contest: Contest, openings: report.Document) -> tuple[list[
         (problems if this.decision.origin is Origin.WEAK else warnings).append(Problem("stamp", "", this.doubt))
     elif this.decision.origin is Origin.WEAK:
         warnings.append(Problem("weak-evidence", "", this.decision.reason))
+    problems = with_holders(problems, holders)
+    if holding:
+        problems.append(Problem("old-identity-held", "machine-id", ", ".join(holding)))
     return problems, warnings
 
 
@@ -81,7 +90,7 @@ def document(
         peers=peers(wire),
         openings=openings,
         problems=problems,
-        warnings=[*warnings, *echoed(wire)],
+        warnings=[*warnings, *echoed(wire), *foreign(wire)],
     )
 
 
@@ -89,10 +98,32 @@ def peers(wire: Wire | None) -> report.Document:
     """Return the part of the document on peers."""
     if wire is None:
         return report.peers((), (), {}, {})
-    return report.peers(wire.links, wire.peers, wire.census.rejected, wire.census.echoes)
+    census = wire.census
+    return report.peers(wire.links, wire.peers, census.rejected, census.echoes, wire.key_ids, wire.foreigners)
 
 
 def echoed(wire: Wire | None) -> list[Problem]:
     """Return what is to be said of frames of ours that came back."""
     echoes = wire.census.echoes if wire else {}
     return [Problem("echo", "", f"{number} frames on {link}") for link, (number, _) in sorted(echoes.items())]
+
+
+def foreign(wire: Wire | None) -> list[Problem]:
+    """Return what is to be said of those who speak under no fleet key of ours: in one line, however many there are."""
+    seen = wire.foreigners if wire else ()
+    if not seen:
+        return []
+    last, _, _ = seen[-1]
+    more = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
+    twin = next((f"; {one.source.address} is a MAC of this node" for one, _, is_ours in seen if is_ours), "")
+    return [Problem("foreign-key", "", f"{last.source.address} on {last.source.link}{more}{twin}")]
+
+
+def disputed(values: Mapping[Claim, Values]) -> dict[Claim, Problem]:
+    """Return what is to be said of values that a peer presents which is as ready as this node."""
+    return {
+        claim: Problem(
+            "dispute", claim.value, f"{claim.value}: a live peer that is ready presents it too ({len(several)})"
+        )
+        for claim, several in values.items()
+    }

@@ -19,6 +19,8 @@ from nodeprep.model import Claim, Link, Values
 from nodeprep.peers import message as codec
 from nodeprep.peers.admission import Admission
 from nodeprep.peers.census import Census
+from nodeprep.peers.foreign import Foreigner, Foreigners
+from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.rules import Clear, Dispute, Effect, Kept, Lost, Peer, Rejected, Resolved, Send, Source
 from nodeprep.segments import Segments
 
@@ -57,14 +59,15 @@ class _Probing:
 class Wire:
     """The census of one boot. role is what peers show of this machine to people."""
 
-    def __init__(self, nonce: bytes, fleet_key: bytes, on_event: Callable[[Event], None], role: str = "") -> None:
+    def __init__(self, nonce: bytes, keyring: Keyring, on_event: Callable[[Event], None], role: str = "") -> None:
         self._loop = asyncio.get_running_loop()
         self._epoch_s = time.time() - self._loop.time()
-        self._key = fleet_key
+        self._keyring = keyring
         self._nonce = nonce
         self._role = role
         self._on_event = on_event
-        self.census = Census(nonce, fleet_key, role=role)
+        self.census = Census(nonce, keyring, role=role)
+        self._foreigners = Foreigners()
         self._newcomers: Census | None = None
         self._admission = Admission()
         self._segments = Segments(self.receive)
@@ -95,6 +98,25 @@ class Wire:
             if self.now - peer.seen_s < (FORGET_READY_S if peer.standing is codec.Standing.READY else FORGET_S)
         )
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The IDs of the fleet keys that are accepted, the spoken one first."""
+        return self._keyring.ids
+
+    @property
+    def foreigners(self) -> tuple[tuple[Foreigner, int, bool], ...]:
+        """Who speaks under no key of ours: with the second at which it was last heard, and whether it bears our MAC."""
+        macs = {link.mac for link in self._links}
+        return tuple(
+            (one, round(self._epoch_s + one.last_s), one.source.address in macs)
+            for one in self._foreigners.seen(self.now, self.census.last_heard_s)
+        )
+
+    def take_keys(self, keyring: Keyring) -> None:
+        """Speak and accept these from the next probing on; until then what is held is defended under the former."""
+        if keyring != self._keyring:
+            self._keyring, self._foreigners = keyring, Foreigners()
+
     def listen(self, links: Iterable[Link]) -> frozenset[str]:
         """Listen on those of the machine's links that speak; return those that may lead where we were not heard yet."""
         self._links = tuple(links)
@@ -109,7 +131,7 @@ class Wire:
         """Probe what a ready machine presents besides; until somebody calls `amend` it is not defended."""
         self._forget_newcomers()
         nonce = hashlib.sha256(b"newcomers" + self._nonce).digest()[: codec.NONCE_BYTES]
-        newcomers = self._newcomers = Census(nonce, self._key, role=self._role)
+        newcomers = self._newcomers = Census(nonce, self._keyring, role=self._role)
         try:
             return await self._probe(newcomers, self._encode(claims, self._values), codec.Standing.PROBING)
         finally:
@@ -153,7 +175,7 @@ class Wire:
         encoded: dict[codec.Claim, tuple[Claim, str]] = {}
         for claim, values in claims.items():
             for value in values:
-                one = codec.claim(self._key, codec.ClaimKind[claim.name], value)
+                one = self._keyring.claim(codec.ClaimKind[claim.name], value)
                 places = self._bearing(value) if claim in CONFINED else ()
                 encoded |= {replace(one, link=link): (claim, value) for link in places or ("",)}
         self._values = {**(beside or {}), **encoded}
@@ -170,7 +192,7 @@ class Wire:
     async def _probe(self, census: Census, claims: frozenset[codec.Claim], standing: codec.Standing) -> Contest:
         probing = _Probing(census, self._loop.create_future())
         self._probing.append(probing)
-        self._take(census, census.probe(self.now, claims, standing))
+        self._take(census, census.probe(self.now, claims, standing, self._keyring))
         try:
             await asyncio.wait_for(probing.over, PROBE_TIMEOUT_S)
         except asyncio.TimeoutError:
@@ -198,6 +220,8 @@ class Wire:
             return
         effects = self.census.receive(now, payload, source)
         if any(isinstance(effect, Rejected) for effect in effects):
+            if Rejected(codec.Reason.UNAUTHENTIC) in effects and nonce != self._nonce:
+                self._foreigners.note(now, nonce, source)
             return
         self._admission.prove(source, nonce)
         self._take(self.census, effects)

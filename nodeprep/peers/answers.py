@@ -21,6 +21,8 @@ class Batch:
     nonces: frozenset[bytes]
     claims: frozenset[Claim]
     heard: bool
+    key: int = 0
+    """The number of that which they were heard under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class _Owed:
     claims: frozenset[Claim]
     heard: bool
     tries: int
+    key: int
 
 
 class Answers:
@@ -44,15 +47,18 @@ class Answers:
         """The time from which `take` returns something; None if nobody is owed an answer."""
         return self._free_s if self._owed else None
 
-    def owe(self, nonce: bytes, claims: frozenset[Claim], *, heard: bool) -> None:
-        """Note that a peer contests these claims; `heard` says that it has proven so, which one answer acknowledges."""
+    def owe(self, nonce: bytes, claims: frozenset[Claim], *, heard: bool, key: int = 0) -> None:
+        """Note that a peer contests these claims; `heard` says that it has proven so, which one answer acknowledges.
+
+        key: the number of that which it was heard under.
+        """
         if not claims:
             return
         owed = self._owed.get(nonce)
         if owed is not None:
             claims |= owed.claims
             heard |= owed.heard
-        self._owed[nonce] = _Owed(claims, heard, 1 if heard else self._tries)
+        self._owed[nonce] = _Owed(claims, heard, 1 if heard else self._tries, key)
         while len(self._owed) > PEERS_OWED_MAX:
             del self._owed[next(iter(self._owed))]
 
@@ -61,18 +67,23 @@ class Answers:
         self._owed.pop(nonce, None)
 
     def take(self, now: float) -> tuple[Batch, ...]:
-        """Return what may be sent now: one batch for those who have been heard, and one for the others."""
+        """Return what may be sent now: one batch for those who have been heard, and one for the others.
+
+        Each once for each key that they were heard under.
+        """
         if not self._owed or now < self._free_s:
             return ()
         self._free_s = now + self._interval_s
-        return tuple(batch for heard in (True, False) if (batch := self._take_batch(heard)).nonces)
+        kinds = sorted({(not owed.heard, owed.key) for owed in self._owed.values()})
+        return tuple(self._take_batch(not unheard, key) for unheard, key in kinds)
 
-    def _take_batch(self, heard: bool) -> Batch:
+    def _take_batch(self, heard: bool, key: int) -> Batch:
         """Take ANSWERS_MAX peers off the queue, and put those who are to be answered again at its end."""
-        chosen = [(nonce, owed) for nonce, owed in self._owed.items() if owed.heard is heard][:ANSWERS_MAX]
+        alike = [(nonce, owed) for nonce, owed in self._owed.items() if owed.heard is heard and owed.key == key]
+        chosen = alike[:ANSWERS_MAX]
         for nonce, owed in chosen:
             del self._owed[nonce]
             if owed.tries > 1:
                 self._owed[nonce] = replace(owed, tries=owed.tries - 1)
         claims = frozenset(claim for _, owed in chosen for claim in owed.claims)
-        return Batch(frozenset(nonce for nonce, _ in chosen), claims, heard)
+        return Batch(frozenset(nonce for nonce, _ in chosen), claims, heard, key)

@@ -21,16 +21,8 @@ from nodeprep.peers.answers import Answers
 from nodeprep.peers.contests import Contests
 from nodeprep.peers.heard import Echoes, Heard
 from nodeprep.peers.holdings import Holdings
-from nodeprep.peers.message import (
-    BadFrame,
-    Claim,
-    Message,
-    MessageType,
-    Reason,
-    Standing,
-    decode,
-    peek,
-)
+from nodeprep.peers.keyring import Keyring
+from nodeprep.peers.message import BadFrame, Claim, Message, MessageType, Reason, Standing, peek
 from nodeprep.peers.rules import (
     DEFAULT_TIMING,
     NOWHERE,
@@ -49,7 +41,6 @@ from nodeprep.peers.rules import (
 from nodeprep.peers.trickle import Trickle
 from nodeprep.peers.voice import Voice
 
-_NOTHING: Final[frozenset[Claim]] = frozenset()
 _NOBODY: Final[frozenset[bytes]] = frozenset()
 
 
@@ -72,15 +63,14 @@ class Census:
     `tick` is to be called next.
     """
 
-    def __init__(self, nonce: bytes, fleet_key: bytes, timing: Timing = DEFAULT_TIMING, role: str = "") -> None:
-        self._voice = Voice(nonce, fleet_key, role)
+    def __init__(self, nonce: bytes, keyring: Keyring, timing: Timing = DEFAULT_TIMING, role: str = "") -> None:
+        self._voice = Voice(nonce, keyring, role)
         self._nonce = nonce
-        self._key = fleet_key
         self._timing = timing
         self._phase = _Phase.STOPPED
         self._standing = Standing.PROBING
         self._holdings = Holdings()
-        self._lost = _NOTHING
+        self._lost: frozenset[Claim] = frozenset()
         self._began_s = 0.0
         self._probes_left = 0
         self._probe_s = 0.0
@@ -131,11 +121,21 @@ class Census:
         """
         return self._echoes.by_link
 
-    def probe(self, now: float, claims: frozenset[Claim], standing: Standing) -> tuple[Effect, ...]:
+    def last_heard_s(self, nonce: bytes) -> float | None:
+        """Return when a peer was last heard; None if it never was."""
+        return self._heard.last_s(nonce)
+
+    def probe(
+        self, now: float, claims: frozenset[Claim], standing: Standing, keyring: Keyring | None = None
+    ) -> tuple[Effect, ...]:
         """Probe these claims in place of all earlier ones; ends in Clear unless Lost or Dispute comes first.
 
-        A daemon that starts again on a machine that is READY passes that standing, and so cannot lose.
+        A daemon that starts again on a machine that is READY passes that standing, and so cannot lose. keyring: that
+        which the claims are made with, where it is another than until now.
         """
+        if keyring is not None and keyring != self._voice.keyring:
+            self._voice.keyring = keyring
+            self._answers = Answers(self._timing.answer_interval_s, self._timing.answer_tries)
         self._holdings = Holdings(claims)
         self._standing = standing
         self._contests.clear()
@@ -150,7 +150,7 @@ class Census:
         if self._phase is _Phase.READY:
             raise ValueError("a READY machine has lost nothing")
         self._phase = _Phase.HELD
-        self._lost = _NOTHING
+        self._lost = frozenset()
         self._began_s = now
         self._trickle.reset(now)
         return self.tick(now)
@@ -188,18 +188,19 @@ class Census:
             known = self._echoes if nonce == self._nonce else self._heard
             if known.is_stale(nonce, stamp, source.link):
                 raise BadFrame(Reason.STALE)
-            message = decode(payload, self._key)
+            message, key = self._voice.keyring.open(payload)
         except BadFrame as bad:
             return self.reject(bad.reason)
         if nonce == self._nonce:
             self._echoes.note(now, stamp, source.link)
             return ()
-        self._heard.note(now, message, source)
+        self._heard.note(now, message, source, self._voice.keyring.ids[key])
+        common = self._holdings.common(message, source.link, key)
         effects: tuple[Effect, ...] = ()
         if self._nonce in message.answers:
-            effects = self._take_evidence(now, message, self._holdings.common(message, source.link))
+            effects = self._take_evidence(now, message, common, key)
         elif message.type is not MessageType.CONFLICT:
-            self._answers.owe(nonce, self._holdings.common(message, source.link) - self._lost, heard=False)
+            self._answers.owe(nonce, common - self._lost, heard=False, key=key)
         return effects + self.tick(now)
 
     def reject(self, reason: Reason) -> tuple[Rejected]:
@@ -218,7 +219,7 @@ class Census:
             effects += self._speak(now)
         for batch in self._answers.take(now):
             claims = batch.claims & (self._claims if batch.heard else self._held)
-            effects += self._say(now, MessageType.CONFLICT, claims, batch.nonces, heard=batch.heard)
+            effects += self._say(now, MessageType.CONFLICT, claims, batch.nonces, heard=batch.heard, key=batch.key)
         return tuple(effects)
 
     @property
@@ -227,7 +228,7 @@ class Census:
 
     def _start_probing(self, now: float) -> None:
         self._phase = _Phase.PROBING
-        self._lost = _NOTHING
+        self._lost = frozenset()
         self._began_s = now
         self._probes_left = self._timing.probe_num
         self._probe_s = now + self._trickle.jitter() * self._timing.jitter_max_s
@@ -255,12 +256,12 @@ class Census:
             self._start_probing(now)
         return resolved
 
-    def _take_evidence(self, now: float, message: Message, common: frozenset[Claim]) -> tuple[Effect, ...]:
+    def _take_evidence(self, now: float, message: Message, common: frozenset[Claim], key: int) -> tuple[Effect, ...]:
         """Decide a contest that a live peer has proven by naming our nonce."""
         if message.heard:
             self._answers.settle(message.nonce)
         else:
-            self._answers.owe(message.nonce, common, heard=True)
+            self._answers.owe(message.nonce, common, heard=True, key=key)
         outcome = judge((self._standing, self._nonce), (message.standing, message.nonce))
         news = self._contests.prove(now, message.nonce, common, outcome) - self._lost
         return self._decide(now, news, outcome, message) if news else ()
@@ -290,9 +291,9 @@ class Census:
 
     def _say(
         self, now: float, kind: MessageType, claims: frozenset[Claim], answers: frozenset[bytes] = _NOBODY, *,
-        heard: bool = False,
+        heard: bool = False, key: int = 0,
     ) -> tuple[Effect, ...]:  # fmt: skip
-        return self._voice.say(now, kind, self._standing, claims, self._holdings.links, answers, heard=heard)
+        return self._voice.say(now, kind, self._standing, claims, self._holdings.links, answers, heard=heard, key=key)
 
     @property
     def _claims(self) -> frozenset[Claim]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodeprep.peers.contests import Contests
-from nodeprep.peers.message import Message, Standing
+from nodeprep.peers.message import Message, MessageType, Standing
 from nodeprep.peers.rules import Peer, Source
 
 PEERS_MAX: Final = 4096
@@ -21,6 +21,8 @@ class Acquaintance:
     role: str
     seen_s: float
     by_link: dict[str, tuple[str, int]]
+    key: str = ""
+    """The ID of the fleet key that it announces under; until it does, of the one that it was first heard under."""
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -45,6 +47,7 @@ class Heard:
                 outcome=contest.outcome if contest else None,
                 role=known.role,
                 sources=known.sources,
+                key=known.key,
             )
             for nonce, known in self._by_nonce.items()
             for contest in (contests.get(nonce),)
@@ -58,11 +61,18 @@ class Heard:
         known = self._by_nonce.get(nonce)
         return known is not None and link in known.by_link and stamp <= known.by_link[link][1]
 
-    def note(self, now: float, message: Message, source: Source) -> None:
-        """Remember what an authentic message says of its sender."""
+    def last_s(self, nonce: bytes) -> float | None:
+        """Return when a peer was last heard; None if it never was."""
+        known = self._by_nonce.get(nonce)
+        return known.seen_s if known else None
+
+    def note(self, now: float, message: Message, source: Source, key: str = "") -> None:
+        """Remember what an authentic message says of its sender. key: the ID of that which it is authentic under."""
         known = self._by_nonce.pop(message.nonce, None)
         if known is None:
-            known = Acquaintance(message.standing, message.role, now, {})
+            known = Acquaintance(message.standing, message.role, now, {}, key)
+        if message.type is MessageType.ANNOUNCE:
+            known.key = key
         known.standing, known.role, known.seen_s = message.standing, message.role, now
         known.by_link.pop(source.link, None)
         known.by_link[source.link] = (source.address, message.stamp)

@@ -13,17 +13,21 @@ class Holdings:
     def __init__(self, claims: frozenset[Claim] = frozenset()) -> None:
         self.claims = claims
         self.links = frozenset(each.link for each in claims) - {""}
-        self._by_link: dict[str, dict[Claim, Claim]] = {}
+        self._presented: dict[tuple[str, int], dict[Claim, Claim]] = {}
 
-    def common(self, message: Message, link: str) -> frozenset[Claim]:
-        """Return those of our claims that a message heard on a link presents as well."""
-        if not self.links:
+    def common(self, message: Message, link: str, key: int = 0) -> frozenset[Claim]:
+        """Return those of our claims that a message presents as well. key: the number of that which it was said under.
+
+        link: the one it was heard on.
+        """
+        if not self.links and not key:
             return message.claims & self.claims
-        if link not in self.links:
-            link = ""
-        if link not in self._by_link:
-            self._by_link[link] = {replace(each, link=""): each for each in on_link(self.claims, link)}
-        here = self._by_link[link]
+        place = (link if link in self.links else "", key)
+        if place not in self._presented:
+            self._presented[place] = {
+                replace(each.under(key), link=""): each for each in on_link(self.claims, place[0])
+            }
+        here = self._presented[place]
         return frozenset(here[each] for each in message.claims if each in here)
 
 

@@ -38,6 +38,7 @@ ROLE_MAX_BYTES: Final = 32
 ROLE_CHARACTERS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789.,_-"
 """Those of role names and of the comma between two; a terminal can be shown nothing else."""
 FLEET_KEY_MIN_BYTES: Final = 16
+KEY_ID_BYTES: Final = 4
 
 MAGIC: Final = b"ndpr"
 VERSION: Final = 1
@@ -107,16 +108,22 @@ class Claim:
     """One identity that a machine presents, told by a keyed token.
 
     `link` never travels. It says on which link alone the claim is ours (an address is unique in its segment only: every
-    VirtualBox guest has 10.0.2.15 on a network of its own); empty stands for all of them.
+    VirtualBox guest has 10.0.2.15 on a network of its own); empty stands for all of them. `others` are its tokens under
+    the other keys that are accepted; one of them travels in its place where that key is spoken.
     """
 
     kind: ClaimKind
     token: bytes
     link: str = ""
+    others: tuple[bytes, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if len(self.token) != TOKEN_BYTES:
             raise ValueError(f"a claim's token has {TOKEN_BYTES} bytes, not {len(self.token)}")
+
+    def under(self, number: int) -> Claim:
+        """Return the claim as it travels under the key of that number."""
+        return Claim(self.kind, self.others[number - 1]) if number else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +163,11 @@ def claim(fleet_key: bytes, kind: ClaimKind, value: str) -> Claim:
     """Return the claim to one value; equal values in their canonical spelling give equal claims."""
     token = _hmac(_subkey(fleet_key, "claim"), bytes((kind,)) + value.encode())
     return Claim(kind, token[:TOKEN_BYTES])
+
+
+def key_id(fleet_key: bytes) -> str:
+    """Return what tells a fleet key from others and may be shown to anybody: 8 hex digits."""
+    return _subkey(fleet_key, "id")[:KEY_ID_BYTES].hex()
 
 
 def role_of(roles: Iterable[str]) -> str:

@@ -87,6 +87,8 @@ class Peer:
     role: str = ""
     sources: tuple[Source, ...] = ()
     """Where it was heard: the last address on each link, the most recent last."""
+    key: str = ""
+    """The ID of the fleet key that it speaks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from nodeprep.peers.census import Census
+from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import Claim, ClaimKind, Standing, claim
 from nodeprep.peers.rules import Clear, Send
 from tests.bench.conftest import Measured
@@ -20,6 +21,7 @@ from tests.lab.tree import Release
 
 LIMIT_S = 0.8
 KEY = bytes(range(32))
+KEYRING = Keyring((KEY,))
 RESTARTS = 2
 
 
@@ -50,7 +52,7 @@ def clear_s(census: Census, heard: list[tuple[float, bytes]]) -> float:
 
 def announcements(number: int, until_s: float) -> list[tuple[float, bytes]]:
     """Return what a peer says that becomes ready at second 0: at its most talkative, that is."""
-    census = Census(number.to_bytes(16, "big"), KEY)
+    census = Census(number.to_bytes(16, "big"), KEYRING)
     clear_s(census, [])
     effects = census.probe(-2.0, claims(number), Standing.PROBING)
     while not census.clear:
@@ -65,14 +67,14 @@ def announcements(number: int, until_s: float) -> list[tuple[float, bytes]]:
 
 
 def test_a_census_that_nobody_contests_is_clear_in_time(measured: Measured) -> None:
-    longest = max(clear_s(Census(nonce, KEY), []) for nonce in nonces(1000))
+    longest = max(clear_s(Census(nonce, KEYRING), []) for nonce in nonces(1000))
     measured("longest wait for peers, simulated, alone", longest, LIMIT_S, "s")
 
 
 def test_a_census_beside_peers_that_are_ready_is_clear_as_soon(measured: Measured) -> None:
     heard = [frame for number in range(1, 21) for frame in announcements(number, LIMIT_S)]
     assert heard
-    longest = max(clear_s(Census(nonce, KEY), heard) for nonce in nonces(100))
+    longest = max(clear_s(Census(nonce, KEYRING), heard) for nonce in nonces(100))
     measured("longest wait for peers, simulated, beside 20 of them", longest, LIMIT_S, "s")
 
 

@@ -16,10 +16,14 @@ from typing import Any
 from unittest import mock
 
 from nodeprep.peers.census import Census
-from nodeprep.peers.message import Claim, ClaimKind, Message, Standing
+from nodeprep.peers.keyring import Keyring
+from nodeprep.peers.message import BadFrame, Claim, ClaimKind, Message, Reason, Standing
 from nodeprep.peers.rules import Clear, Dispute, Effect, Kept, Lost, Rejected, Resolved, Send
 
-KEY = bytes(range(32))
+OLD_KEY, NEW_KEY = KEYS = (bytes(range(32)), bytes(range(32, 64)))
+STEPS = (Keyring((OLD_KEY,)), Keyring((OLD_KEY, NEW_KEY)), Keyring((NEW_KEY, OLD_KEY)), Keyring((NEW_KEY,)))
+"""The steps of a rotation."""
+KEYRING = STEPS[0]
 RENEWALS_MAX = 4
 """Settler's ROUNDS_MAX: after so many in one boot a machine holds."""
 RENEWAL_S = (0.2, 1.5)
@@ -31,11 +35,17 @@ DELAYS = 5
 def without_codec() -> Iterator[None]:
     """Have every census hand out and take in messages as they are."""
     with (
-        mock.patch("nodeprep.peers.voice.encode", lambda message, key: (message,)),
-        mock.patch("nodeprep.peers.census.peek", lambda message: (message.nonce, message.stamp)),
-        mock.patch("nodeprep.peers.census.decode", lambda message, key: message),
+        mock.patch("nodeprep.peers.keyring.encode", lambda message, key: ((key, message),)),
+        mock.patch("nodeprep.peers.census.peek", lambda payload: (payload[1].nonce, payload[1].stamp)),
+        mock.patch("nodeprep.peers.keyring.decode", _decode),
     ):
         yield
+
+
+def _decode(payload: tuple[bytes, Message], key: bytes) -> Message:
+    if payload[0] is not key:
+        raise BadFrame(Reason.UNAUTHENTIC)
+    return payload[1]
 
 
 def identity(number: int) -> frozenset[Claim]:
@@ -46,6 +56,22 @@ def identity(number: int) -> frozenset[Claim]:
 TEMPLATE = identity(0)
 
 
+def keyed(claims: frozenset[Claim], keyring: Keyring) -> frozenset[Claim]:
+    """Return claims with a token for each key; those of the old one are the claims as they are."""
+    if keyring is KEYRING:
+        return claims
+    tokens = ((one.kind, [_token(one, KEYS.index(key)) for key in keyring.keys]) for one in claims)
+    return frozenset(Claim(kind, first, others=tuple(others)) for kind, (first, *others) in tokens)
+
+
+def unkeyed(claims: frozenset[Claim]) -> frozenset[Claim]:
+    return frozenset(Claim(one.kind, _token(one, 0)) for one in claims)
+
+
+def _token(one: Claim, key: int) -> bytes:
+    return one.token[:15] + bytes((one.kind + 64 * key,))
+
+
 @dataclass(eq=False)
 class Machine:
     """One machine: what survives a crash of its daemon, and what survives a loss of power."""
@@ -54,6 +80,7 @@ class Machine:
     claims: frozenset[Claim]
     standing: Standing
     nonce: bytes = b""
+    keyring: Keyring = KEYRING
     census: Census = field(init=False)
     boots: int = 0
     up: bool = False
@@ -129,6 +156,16 @@ class Fleet:
             life = machine.life
             self.at(self.now + CRASH_S, lambda: self._start(machine, standing) if machine.life == life else None)
 
+    def rekey(self, machine: Machine, keyring: Keyring) -> None:
+        """Give a machine other keys, as its daemon takes them up: between two judgements, as ready as it is."""
+        if machine.up and machine.lost:
+            self.at(self.now + 0.5, lambda: self.rekey(machine, keyring))
+            return
+        machine.keyring = keyring
+        if machine.up:
+            machine.disputes.clear()
+            self._probe(machine, Standing.READY if machine.said_ready else machine.standing)
+
     def part(self, sides: list[int]) -> None:
         """Have only machines of one side hear each other."""
         for machine, side in zip(self.machines, sides, strict=True):
@@ -144,8 +181,8 @@ class Fleet:
     def ready_before(self, machine: Machine) -> None:
         """Make a machine ready without the work of it: it was there long before."""
         machine.nonce = self.rng.randbytes(16)
-        machine.census = Census(machine.nonce, KEY)
-        machine.census.probe(self.now - 1000.0, machine.claims, Standing.PROBING)
+        machine.census = Census(machine.nonce, machine.keyring)
+        machine.census.probe(self.now - 1000.0, keyed(machine.claims, machine.keyring), Standing.PROBING)
         while not machine.census.clear:
             machine.census.tick(machine.census.deadline or 0.0)
         machine.census.ready(self.now - 990.0)
@@ -185,10 +222,14 @@ class Fleet:
         machine.life += 1
         machine.lost = frozenset()
         machine.disputes.clear()
-        machine.census = Census(machine.nonce, KEY)
-        machine.began_s = self.now
+        machine.census = Census(machine.nonce, machine.keyring)
         machine.due_s = float("inf")
-        self._act(machine, machine.census.probe(self.now, machine.claims, standing))
+        self._probe(machine, standing)
+
+    def _probe(self, machine: Machine, standing: Standing) -> None:
+        machine.began_s = self.now
+        claims = keyed(machine.claims, machine.keyring)
+        self._act(machine, machine.census.probe(self.now, claims, standing, machine.keyring))
 
     def _act(self, machine: Machine, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -233,7 +274,7 @@ class Fleet:
                 self.now + self.rng.uniform(*RENEWAL_S),
                 lambda: self._renew(machine) if machine.life == life else None,
             )
-        machine.lost |= claims
+        machine.lost |= unkeyed(claims)
 
     def _hold(self, machine: Machine) -> None:
         life = machine.life
@@ -248,8 +289,7 @@ class Fleet:
         new = {claim.kind: claim for claim in identity(self._fresh)}
         gone, machine.lost = machine.claims & machine.lost, frozenset()
         machine.claims = machine.claims - gone | {new[claim.kind] for claim in gone}
-        machine.began_s = self.now
-        self._act(machine, machine.census.probe(self.now, machine.claims, machine.standing))
+        self._probe(machine, machine.standing)
 
     def _wake(self, machine: Machine) -> None:
         deadline = machine.census.deadline

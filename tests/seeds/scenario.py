@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nodeprep.peers.message import Standing
-from tests.seeds.fleet import Double, Fleet, identity, without_codec
+from tests.seeds.fleet import STEPS, Double, Fleet, Machine, identity, without_codec
 
 LOSSES = (0.0, 0.0, 0.1, 0.3, 0.6)
 DISTURBED_S = 6.0
@@ -73,4 +73,43 @@ def play(seed: int) -> Outcome:
             missed=tuple(double for double in fleet.doubles if not double.apart),
             unready=unready,
             unreported=tuple(fleet.unreported),
+        )
+
+
+def rotate(seed: int, *, left_out: bool = False) -> Outcome:
+    """Return what came of a fleet that changes its key, a step every ten seconds, while copies of its nodes boot.
+
+    left_out: the copies come from an image whose key is not the fleet's any more, nor was it a step ago.
+    """
+    with without_codec():
+        fleet = Fleet(seed, loss=0.0, duplication=0.1)
+        rng = fleet.rng
+        nodes = [fleet.add(identity(number)) for number in range(1, rng.choice((3, 4, 6)))]
+        for machine in nodes:
+            fleet.ready_before(machine)
+            for step in (1, 2, 3):
+                fleet.at(step * 10.0 + rng.uniform(0.0, 8.0), lambda m=machine, s=step: fleet.rekey(m, STEPS[s]))  # type: ignore[misc]
+        copies: list[Machine] = []
+        for _ in range(rng.choice((2, 4))):
+            copy = fleet.add(rng.choice(nodes).claims)
+            copies.append(copy)
+            boot_s = rng.uniform(0.0, 45.0)
+            # As from an image that was made a step ago at most; its own steps are those of the fleet.
+            first = 0 if left_out else max(0, min(3, int(boot_s // 10) - rng.choice((0, 1))))
+            copy.keyring = STEPS[first]
+            fleet.at(boot_s, lambda m=copy: fleet.boot(m))  # type: ignore[misc]
+            for step in () if left_out else range(first + 1, 4):
+                when_s = max(step * 10.0 + 8.0, boot_s + 0.5) + rng.uniform(0.0, 1.5)
+                fleet.at(when_s, lambda m=copy, s=step: fleet.rekey(m, STEPS[s]))  # type: ignore[misc]
+        fleet.run(CONVERGE_S)
+        unready = tuple(machine.number for machine in fleet.unready)
+        return Outcome(
+            seed=seed,
+            loss=0.0,
+            machines=len(fleet.machines),
+            joined=False,
+            broken=tuple(fleet.broken),
+            missed=tuple(fleet.doubles),
+            unready=unready,
+            unreported=() if left_out else tuple(fleet.unreported),
         )

@@ -10,7 +10,7 @@ import pytest
 
 from nodeprep.peers.message import Standing
 from tests.seeds.fleet import TEMPLATE, Fleet, identity, without_codec
-from tests.seeds.scenario import play
+from tests.seeds.scenario import play, rotate
 
 CHUNKS = 40
 SEEDS = int(os.environ.get("NODEPREP_SEEDS", "20000"))
@@ -42,6 +42,22 @@ def test_whatever_happens_to_a_few_machines(chunk: int) -> None:
         expected = MISSED_AT_MOST[loss] * played[loss]
         # Five standard deviations above what is expected: a chunk that fails is no bad luck.
         assert len(seeds) <= expected + 5 * math.sqrt(expected), f"loss {loss}: python -m tests.seeds {seeds}"
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_a_fleet_that_changes_its_key_while_copies_of_it_boot(chunk: int) -> None:
+    for seed in range(chunk * 250, (chunk + 1) * 250):
+        outcome = rotate(seed)
+        assert not outcome.broken, outcome
+        assert not outcome.unready, outcome
+        assert not outcome.missed, outcome
+        assert not outcome.unreported, outcome
+
+
+def test_a_node_that_is_left_out_of_two_steps_is_deaf_and_the_simulation_sees_it() -> None:
+    outcomes = [rotate(seed, left_out=True) for seed in range(20)]
+    assert any(outcome.missed for outcome in outcomes)
+    assert not any(outcome.broken for outcome in outcomes)
 
 
 def test_a_scenario_is_the_same_each_time_it_is_played() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nodeprep import __version__, cli
+from nodeprep import __version__, cli, screen
 from nodeprep.messages import MESSAGES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -108,11 +108,11 @@ def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 
 def test_a_status_as_a_person_reads_it() -> None:
-    assert cli.render(DOCUMENT, long=False) == RENDERED
+    assert screen.render(DOCUMENT, long=False) == RENDERED
 
 
 def test_long_leaves_nothing_out() -> None:
-    text = cli.render(DOCUMENT, long=True)
+    text = screen.render(DOCUMENT, long=True)
     assert "IPv6 addresses" in text
     assert "02:00:00:00:00:01, " * 4 in text
     assert "a peer" in text
@@ -122,7 +122,7 @@ def test_long_leaves_nothing_out() -> None:
 
 def test_rejected_frames_are_told_when_there_are_any() -> None:
     peers = DOCUMENT["peers"] | {"rejected": 3, "links": [], "contested": []}
-    text = cli.render(DOCUMENT | {"peers": peers}, long=False)
+    text = screen.render(DOCUMENT | {"peers": peers}, long=False)
     assert "3 frames rejected" in text
     assert "no link" in text
 

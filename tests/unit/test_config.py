@@ -220,32 +220,58 @@ KEY = "0123456789abcdef" * 2
 
 
 def test_the_fleet_key_of_the_file(machine: LocalMachine) -> None:
-    assert config.fleet_key(written(machine, f"{KEY}\n", config.FLEET_KEY)) == bytes.fromhex(KEY)
+    assert config.fleet_keys(written(machine, f"{KEY}\n", config.FLEET_KEY)) == (bytes.fromhex(KEY),)
 
 
-def test_the_fleet_key_of_the_hypervisor_wins(machine: LocalMachine) -> None:
+def test_two_fleet_keys_while_one_follows_the_other_the_spoken_one_first(machine: LocalMachine) -> None:
+    written(machine, f"{'ab' * 32}\n\n{KEY}\n", config.FLEET_KEY)
+    assert config.fleet_keys(machine) == (bytes.fromhex("ab" * 32), bytes.fromhex(KEY))
+    written(machine, f"{KEY}\n{KEY}\n", config.FLEET_KEY)
+    assert config.fleet_keys(machine) == (bytes.fromhex(KEY),), "twice the same is one"
+
+
+def test_the_fleet_keys_of_the_hypervisor_win(machine: LocalMachine) -> None:
     written(machine, "00" * 32, config.FLEET_KEY)
-    assert config.fleet_key(written(machine, KEY, f"{CREDENTIALS}/nodeprep.fleet-key")) == bytes.fromhex(KEY)
+    passed = f"{CREDENTIALS}/nodeprep.fleet-key"
+    assert config.fleet_keys(written(machine, KEY, passed)) == (bytes.fromhex(KEY),)
+    assert len(config.fleet_keys(written(machine, f"{KEY} {'ab' * 16}", passed))) == 2
 
 
-@pytest.mark.parametrize("text", ["", "00" * 15, "00" * 65, "0" * 33, "zz" * 16, "00 " * 16])
-def test_a_fleet_key_that_is_none(machine: LocalMachine, text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        config.fleet_key(written(machine, text, config.FLEET_KEY))
-    assert caught.value.file == config.FLEET_KEY
-    assert "dpkg-reconfigure" in caught.value.remedy
+@pytest.mark.parametrize("text", [None, "", "\n \n"])
+def test_no_fleet_key(machine: LocalMachine, text: str | None) -> None:
+    if text is not None:
+        written(machine, text, config.FLEET_KEY)
+    assert config.fleet_keys(machine) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        *((text, "32 to 128 hex digits") for text in ("00" * 15, "00" * 65, "0" * 33, "zz" * 16, "00 " * 16)),
+        (f"{KEY}\n{'ab' * 16}\n{'cd' * 16}\n", "3 keys"),
+        ("\ufffd\x00", "32 to 128 hex digits"),
+    ],
+)
+def test_a_file_that_has_no_fleet_key_names_itself_and_the_remedy(
+    machine: LocalMachine, text: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        config.fleet_keys(written(machine, text, config.FLEET_KEY))
+    assert (caught.value.file, caught.value.key) == (config.FLEET_KEY, "fleet key")
+    assert "of another node" in caught.value.remedy
 
 
 def test_a_credential_that_is_no_fleet_key_is_named_itself(machine: LocalMachine) -> None:
     written(machine, KEY, config.FLEET_KEY)
     with pytest.raises(ConfigError) as caught:
-        config.fleet_key(written(machine, "not hex", f"{CREDENTIALS}/nodeprep.fleet-key"))
+        config.fleet_keys(written(machine, "not hex", f"{CREDENTIALS}/nodeprep.fleet-key"))
     assert "nodeprep.fleet-key" in caught.value.file
 
 
-def test_a_fleet_key_never_stands_in_an_error(machine: LocalMachine) -> None:
+@pytest.mark.parametrize("text", [f"{KEY}g", f"{KEY}\n{KEY}g\n", f"{KEY}\n{'ab' * 16}\n{'cd' * 16}\n"])
+def test_a_fleet_key_never_stands_in_an_error(machine: LocalMachine, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.fleet_key(written(machine, f"{KEY}g", config.FLEET_KEY))
+        config.fleet_keys(written(machine, text, config.FLEET_KEY))
     assert KEY not in str(caught.value)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nodeprep import cli, roster
+from nodeprep.peers.foreign import Foreigner
 from nodeprep.peers.message import ClaimKind, Reason, Standing
 from nodeprep.peers.rules import Outcome, Peer, Source
 from nodeprep.report import PEERS_SHOWN_MAX, peers
@@ -50,6 +51,7 @@ def test_a_machine_reads_the_same_and_the_schema() -> None:
         "heard_on": [{"link": "eth0", "address": "52:54:00:77:00:10"}],
         "contested": ["hostname", "mac"],
         "outcome": "keep",
+        "key": "",
     }
     assert PEERS["contested"] == [{"peer": "ffeeddcc", "kinds": ["hostname", "mac"]}]
     assert PEERS["rejected_by"] == {"stale": 2}
@@ -126,3 +128,20 @@ def test_it_imports_no_more_than_status_does() -> None:
         for verb in ("status", "peers")
     ]  # fmt: skip
     assert loaded[1] - loaded[0] == {"nodeprep.roster", "time"} - loaded[0]
+
+
+def test_while_the_key_changes_it_is_said_who_speaks_the_other_one_and_who_speaks_neither() -> None:
+    former = Peer("0badcafe", Standing.READY, 0.0, frozenset(), None, "worker", (ETH0,), "11111111")
+    twin = Foreigner(Source("eth0", "52:54:00:77:00:10"), 17, bytes(16), 0.0)
+    some = peers(
+        ("eth0",), ((former, NOW_S),), {}, {}, ("22222222", "11111111"),
+        ((Foreigner(ETH1, 1, bytes(16), 0.0), NOW_S - 120, False), (twin, NOW_S - 3, True)),
+    )  # fmt: skip
+    assert some["keys"] == ["22222222", "11111111"]
+    assert some["foreign"][0] == {
+        "link": "eth0", "address": "52:54:00:77:00:10", "last_heard": NOW_S - 3, "frames": 17, "own_mac": True,
+    }  # fmt: skip
+    text = roster.as_text(some, as_json=False, now_s=NOW_S)
+    assert "  speaks key 11111111\n" in text
+    assert "52:54:00:77:00:10, which is a MAC of this node, on eth0, 17 frames, the last 3 s ago\n" in text
+    assert "another fleet key: 52:54:00:77:00:11, on eth1, 1 frames, the last 2 min ago\n" in text

@@ -15,7 +15,7 @@ from nodeprep.peers.message import Message, MessageType, Reason, Standing, decod
 from nodeprep.peers.rules import Source
 from nodeprep.segments import FRAMES_PER_S, Segments
 from nodeprep.wire import Wire
-from tests.unit.peers.single import KEY, LOW, OWN, frame
+from tests.unit.peers.single import KEY, KEYRING, LOW, OWN, frame
 
 MAC0, MAC1 = "02:00:00:00:00:01", "02:00:00:00:00:02"
 
@@ -120,7 +120,7 @@ def test_a_flood_gets_no_more_of_the_loop_than_is_its_share(monkeypatch: pytest.
 
 def test_a_mac_and_an_address_are_said_on_their_link_and_the_name_on_all(sockets: dict[str, FakeSocket]) -> None:
     def work() -> None:
-        wire = Wire(OWN, KEY, lambda _: None, "worker")
+        wire = Wire(OWN, KEYRING, lambda _: None, "worker")
         wire.listen(
             (
                 link("eth0", MAC0, addresses=(LinkAddress("10.0.2.15", 24, "global", dynamic=True),)),
@@ -150,7 +150,7 @@ def test_a_mac_and_an_address_are_said_on_their_link_and_the_name_on_all(sockets
 
 def test_a_flood_is_counted_by_what_was_wrong_with_it_and_a_peer_is_heard_through_it() -> None:
     def work() -> None:
-        wire = Wire(OWN, KEY, lambda _: None)
+        wire = Wire(OWN, KEYRING, lambda _: None)
         good = [frame(MessageType.ANNOUNCE, LOW, Standing.READY) for _ in range(2)]
         source = Source("eth0", MAC1)
         wire.receive(1.0, good[0], source)
@@ -179,7 +179,7 @@ def test_newcomers_are_probed_under_another_nonce_and_their_loss_is_no_event() -
     events: list[object] = []
 
     async def main() -> None:
-        wire = Wire(OWN, KEY, events.append)
+        wire = Wire(OWN, KEYRING, events.append)
         contest = await wire.probe({Claim.HOSTNAME: frozenset({"worker-1"})}, Standing.PROBING)
         assert contest.clear
         wire.ready()

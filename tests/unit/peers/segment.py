@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nodeprep.peers.census import Census
+from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import Claim, ClaimKind, Standing, claim
 from nodeprep.peers.rules import Clear, Dispute, Effect, Lost, Rejected, Send
 
@@ -77,7 +78,7 @@ class Segment:
         fleet_key: bytes = FLEET_KEY,
     ) -> Machine:
         """Switch a machine on now; it probes at once."""
-        census = Census(nonce or self._rng.randbytes(16), fleet_key)
+        census = Census(nonce or self._rng.randbytes(16), Keyring((fleet_key,)))
         machine = Machine(len(self.machines), census, claims, standing)
         self.machines.append(machine)
         self.act(machine, census.probe(self.now, claims, standing))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import count
 
 from nodeprep.peers.census import Census
+from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import Claim, ClaimKind, Message, MessageType, Standing, claim, decode, encode
 from nodeprep.peers.rules import Effect, Send
 
 KEY = bytes(range(32))
+KEYRING = Keyring((KEY,))
 LOW, OWN, HIGH = bytes(16), b"\x80" * 16, b"\xff" * 16
 NAME = claim(KEY, ClaimKind.HOSTNAME, "worker-1")
 MAC = claim(KEY, ClaimKind.MAC, "02:00:00:00:00:01")
@@ -52,7 +54,7 @@ def run(census: Census, until_s: float) -> list[tuple[float, Effect]]:
 
 def probing(standing: Standing = Standing.PROBING) -> Census:
     """A machine that has sent its first probes."""
-    census = Census(OWN, KEY)
+    census = Census(OWN, KEYRING)
     census.probe(0.0, BOTH, standing)
     run(census, 0.2)
     return census
@@ -60,7 +62,7 @@ def probing(standing: Standing = Standing.PROBING) -> Census:
 
 def ready() -> Census:
     """A machine that is READY at second 1 and has been quiet for a while at second 100."""
-    census = Census(OWN, KEY)
+    census = Census(OWN, KEYRING)
     census.probe(0.0, BOTH, Standing.PROBING)
     run(census, 1.0)
     census.ready(1.0)

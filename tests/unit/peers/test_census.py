@@ -14,7 +14,7 @@ from tests.unit.peers.single import (
     BOTH,
     FOREIGN,
     HIGH,
-    KEY,
+    KEYRING,
     LOW,
     MAC,
     NAME,
@@ -31,7 +31,7 @@ from tests.unit.peers.single import (
 
 @pytest.mark.parametrize("nonce", [LOW, OWN, HIGH])
 def test_an_uncontested_probe_is_clear_in_time(nonce: bytes) -> None:
-    census = Census(nonce, KEY)
+    census = Census(nonce, KEYRING)
     effects = census.probe(5.0, BOTH, Standing.PROBING)
     log = [(5.0, effect) for effect in effects] + run(census, 10.0)
     assert [type(effect) for _, effect in log] == [Send] * DEFAULT_TIMING.probe_num + [Clear]
@@ -53,7 +53,7 @@ def test_a_machine_that_stalls_while_probing_still_waits_for_an_answer() -> None
 def test_two_machines_do_not_begin_at_one_instant() -> None:
     starts = set()
     for number in range(20):
-        census = Census(bytes((number,)) * 16, KEY)
+        census = Census(bytes((number,)) * 16, KEYRING)
         census.probe(0.0, BOTH, Standing.PROBING)
         starts.add(census.deadline)
     assert len(starts) == 20
@@ -200,4 +200,4 @@ def test_a_flood_of_peers_leaves_a_bounded_table_with_the_latest() -> None:
 
 def test_a_nonce_that_is_too_short_is_refused() -> None:
     with pytest.raises(ValueError, match="nonce"):
-        Census(bytes(15), KEY)
+        Census(bytes(15), KEYRING)

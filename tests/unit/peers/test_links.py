@@ -7,7 +7,7 @@ from dataclasses import replace
 from nodeprep.peers.census import Census
 from nodeprep.peers.message import Claim, MessageType, Reason, Standing, decode
 from nodeprep.peers.rules import Clear, Effect, Lost, Rejected, Send, Source
-from tests.unit.peers.single import HIGH, KEY, LOW, MAC, NAME, OWN, conflict, frame, run
+from tests.unit.peers.single import HIGH, KEY, KEYRING, LOW, MAC, NAME, OWN, conflict, frame, run
 
 ETH0, ETH1 = Source("eth0", "02:aa:bb:cc:dd:ee"), Source("eth1", "02:aa:bb:cc:dd:ff")
 HERE = replace(MAC, link="eth0")
@@ -18,7 +18,7 @@ def said(effects: tuple[Effect, ...]) -> dict[str, frozenset[Claim]]:
 
 
 def probing() -> Census:
-    census = Census(OWN, KEY)
+    census = Census(OWN, KEYRING)
     census.probe(0.0, frozenset({NAME, HERE}), Standing.PROBING)
     run(census, 0.2)
     return census
@@ -33,7 +33,7 @@ def ready() -> Census:
 
 
 def test_what_is_ours_on_one_link_is_said_on_that_link_and_the_rest_everywhere() -> None:
-    census = Census(OWN, KEY)
+    census = Census(OWN, KEYRING)
     census.probe(0.0, frozenset({NAME, HERE}), Standing.PROBING)
     effects = tuple(effect for _, effect in run(census, 0.06))
     assert said(effects) == {"eth0": {NAME, MAC}, "": {NAME}}
@@ -100,7 +100,7 @@ def test_a_replayed_dispute_does_not_outlast_its_peer() -> None:
 def test_a_daemon_that_starts_again_under_its_nonce_is_not_taken_for_a_replay() -> None:
     listener = ready()
     for began in (10.0, 20.0):
-        census = Census(HIGH, KEY)
+        census = Census(HIGH, KEYRING)
         census.probe(began, frozenset({NAME}), Standing.PROBING)
         heard = [
             listener.receive(100.0 + at, effect.payload, ETH0)

@@ -8,11 +8,11 @@ import pytest
 
 from nodeprep.peers.census import Census
 from nodeprep.peers.message import MessageType, Standing
-from tests.unit.peers.single import BOTH, HIGH, KEY, OWN, conflict, ready, run, sent
+from tests.unit.peers.single import BOTH, HIGH, KEYRING, OWN, conflict, ready, run, sent
 
 
 def test_announcements_become_rare_and_stay_so() -> None:
-    census = Census(OWN, KEY)
+    census = Census(OWN, KEYRING)
     census.probe(0.0, BOTH, Standing.PROBING)
     run(census, 1.0)
     assert [message.type for message in sent(census.ready(1.0))] == [MessageType.ANNOUNCE]

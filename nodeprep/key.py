@@ -1,0 +1,198 @@
+"""`nodeprep key`: which fleet keys this node accepts, and the change of the key on nodes that run, step by step.
+
+    one key ──add──► two, the former spoken ──switch──► two, the new one spoken ──finish──► one
+
+Each step is made on all nodes before the next, so that no node ever speaks what another does not accept. A key is named
+by its ID, never shown; a step that was made already does nothing, so that it can be repeated on all nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nodeprep import config, report
+from nodeprep.errors import NodeprepError
+from nodeprep.host import programs
+from nodeprep.host.local import LocalMachine
+from nodeprep.peers.message import key_id
+
+KEY_BYTES = 32
+DAEMON = "nodeprep.service"
+TAKEN_UP_S = 30.0
+"""The daemon looks every ten seconds, and asks its peers before it says what came of it."""
+FILE_MAX_BYTES = 4096
+USAGE = "key takes show-id, or rotate with one of --add [--from FILE], --switch ID and --finish ID [--force]"
+
+Keys = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was typed: a step of the rotation, "show-id", or "" for what is to be done next."""
+
+    step: str = ""
+    key: str = ""
+    source: str = ""
+    force: bool = False
+
+
+def parse(arguments: Sequence[str]) -> Request | str:
+    """Return the request, or what is wrong with it."""
+    match arguments:
+        case ["show-id"]:
+            return Request("show-id")
+        case ["rotate"]:
+            return Request()
+        case ["rotate", "--add"]:
+            return Request("add")
+        case ["rotate", "--add", "--from", source]:
+            return Request("add", source=source)
+        case ["rotate", "--switch", key]:
+            return Request("switch", key.lower())
+        case ["rotate", "--finish", key] | ["rotate", "--finish", key, "--force"]:
+            return Request("finish", key.lower(), force=len(arguments) > 3)
+        case _:
+            return USAGE
+
+
+def main(request: Request) -> int:
+    """Do what was asked, and return the exit code."""
+    machine = LocalMachine("key")
+    try:
+        if os.geteuid() != 0:
+            if request.step != "show-id":
+                raise NodeprepError("the fleet key is root's: run it as root")
+            print(show(_told_by_the_daemon(machine)), end="")
+            return 0
+        keys = config.fleet_keys(machine)
+        if request.step == "show-id":
+            print(show([key_id(key) for key in keys]), end="")
+            return 0
+        return rotate(machine, keys, request)
+    except NodeprepError as error:
+        print(f"nodeprep: {error}", file=sys.stderr)
+        return 1
+
+
+def rotate(machine: LocalMachine, keys: Keys, request: Request) -> int:
+    """Make one step, see that the daemon takes it up, and say what is next. Raises NodeprepError."""
+    if request.step and config.credential(machine, config.FLEET_KEY_CREDENTIAL):
+        raise NodeprepError(
+            f"the credential {config.FLEET_KEY_CREDENTIAL} beats {config.FLEET_KEY}: change it where it is passed, to "
+            "both keys first, the spoken one first"
+        )
+    new = after(keys, request, _offered(request) if request.step == "add" else ())
+    if request.step == "finish" and not request.force:
+        _require_nobody(machine, [key_id(key) for key in keys if key not in new])
+    if new != keys:
+        machine.write_own(config.FLEET_KEY, "".join(f"{key.hex()}\n" for key in new).encode(), 0o600)
+    ids = [key_id(key) for key in new]
+    print(show(ids), end="")
+    if request.step and not _taken_up(machine, ids):
+        raise NodeprepError(f"written, but {DAEMON} has not taken it up; see `nodeprep status`")
+    print(following(ids), end="")
+    return 0
+
+
+def after(keys: Keys, request: Request, offered: Keys) -> Keys:
+    """Return the keys after a step. Raises NodeprepError where it cannot be made from here."""
+    if not request.step:
+        return keys
+    if request.step == "add":
+        return _added(keys, offered)
+    named = next((key for key in keys if key_id(key) == request.key), None)
+    if named is None:
+        raise NodeprepError(f"{request.key} is none of the keys that are accepted here; see `nodeprep key show-id`")
+    if request.step == "switch":
+        return (named, *(key for key in keys if key != named))
+    if keys[0] != named:
+        raise NodeprepError(f"{request.key} is not spoken yet: `nodeprep key rotate --switch {request.key}`")
+    return (named,)
+
+
+def _added(keys: Keys, offered: Keys) -> Keys:
+    new = tuple(key for key in offered if key not in keys)
+    if keys and len(new) > 1:
+        raise NodeprepError("neither of the keys offered is accepted here: this node is of another fleet; offer one")
+    if len(keys) + len(new) > config.FLEET_KEYS_MAX:
+        raise NodeprepError(f"{config.FLEET_KEYS_MAX} keys are accepted already: finish that change first")
+    return (*keys, *new)
+
+
+def show(ids: Sequence[str]) -> str:
+    """Return a line for each key."""
+    return "".join(f"{one}  {'accepted' if number else 'spoken'}\n" for number, one in enumerate(ids))
+
+
+def following(ids: Sequence[str]) -> str:
+    """Return what is to be done next, as a person reads it."""
+    if not ids:
+        return "No fleet key. Take the fleet's: `nodeprep key rotate --add --from FILE`; or make one: `--add`.\n"
+    if len(ids) == 1:
+        return "Nothing is to be done. A change of the key begins with `nodeprep key rotate --add` on one node.\n"
+    spoken, accepted = ids
+    return (
+        f"If {accepted} is the new one: once every node accepts both, on every node\n"
+        f"    nodeprep key rotate --switch {accepted}\n"
+        f"If {spoken} is the new one: once every node speaks it, on every node\n"
+        f"    nodeprep key rotate --finish {spoken}\n"
+        "A node that does not accept both yet takes what it lacks from this one:\n"
+        f"    ssh NODE nodeprep key rotate --add --from - < {config.FLEET_KEY}\n"
+    )
+
+
+def _offered(request: Request) -> Keys:
+    """Return the keys of the file that was named, or a new one. Raises NodeprepError."""
+    if not request.source:
+        return (secrets.token_bytes(KEY_BYTES),)
+    origin = "standard input" if request.source == "-" else request.source
+    try:
+        with open(0 if request.source == "-" else request.source, "rb", closefd=request.source != "-") as file:
+            text = file.read(FILE_MAX_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise NodeprepError(f"{origin}: {error.strerror}") from error
+    if not (keys := config.parse_keys(text, origin)):
+        raise NodeprepError(f"{origin}: there is no key in it")
+    return keys
+
+
+def _require_nobody(machine: LocalMachine, dropped: Sequence[str]) -> None:
+    """Raise NodeprepError if a peer still speaks a key that is to be dropped."""
+    peers = _document(machine).get("peers", {}).get("list", [])
+    if speakers := [peer for peer in peers if peer.get("key") in dropped]:
+        last = speakers[0]["heard_on"][0]
+        raise NodeprepError(
+            f"{len(speakers)} peers were last heard under {dropped[0]}, the last {last['address']} on {last['link']}: "
+            "make them speak the new one first, or drop it all the same with --force"
+        )
+
+
+def _taken_up(machine: LocalMachine, ids: Sequence[str]) -> bool:
+    """Whether the daemon, if it runs, has taken these keys up, or does so within TAKEN_UP_S."""
+    if not programs.active_units(frozenset({DAEMON})):
+        return True
+    until_s = time.monotonic() + TAKEN_UP_S
+    while _told_by_the_daemon(machine) != list(ids):
+        if time.monotonic() >= until_s:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _told_by_the_daemon(machine: LocalMachine) -> list[str]:
+    return list(_document(machine).get("peers", {}).get("keys", []))
+
+
+def _document(machine: LocalMachine) -> dict[str, Any]:
+    try:
+        document = json.loads(machine.read_text(report.STATUS_FILE) or "{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,42 @@
+"""Screen: the status as a person reads it: one line first, then identity, peers and openings.
+
+Like the command line it is fast to load: it imports nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def render(document: dict[str, Any], *, long: bool) -> str:
+    """Return the text; long: with what else is known of each artefact, and with what is absent."""
+    node, peers, openings = document["node"], document["peers"], document["openings"]
+    lines = [f"{document['state']}: {document['summary']}"]
+    for kind in ("problems", "warnings"):
+        for row in document[kind]:
+            mark = "!" if kind == "problems" else "-"
+            lines += [f"  {mark} {row['code']}: {row['detail']}", f"    {row['remedy']}"]
+    if document["identity"]:
+        lines += ["", f"Identity ({node['origin']}: {node['reason']})"]
+    changed = {change["artefact"]: change["old"] for change in document["changes"]}
+    for row in document["identity"]:
+        if row["verdict"] == "absent" and not long:
+            continue
+        was = f"  (was {changed[row['artefact']]})" if row["artefact"] in changed else ""
+        value = row["value"] if long or len(row["value"]) <= 48 else row["value"][:45] + "..."
+        lines.append(f"  {row['title']:<30} {row['verdict']:<10} {value}{was}")
+        if long:
+            lines += [f"  {'':<30} {row[key]}" for key in ("detail", "remedy") if row.get(key)]
+    lines += ["", f"Peers  {peers['count']} heard on {', '.join(peers['links']) or 'no link'}"]
+    lines += [f"  {peer['peer']} contests {', '.join(peer['kinds'])}" for peer in peers["contested"]]
+    lines += [f"  {one['address']} on {one['link']} speaks another fleet key" for one in peers.get("foreign", ())]
+    if long or peers["rejected"]:
+        lines.append(f"  {peers['rejected']} frames rejected")
+    lines += ["", f"Openings  {', '.join(node['roles'])}; mode {openings['mode']}, {openings['backend']}"]
+    lines += [
+        f"  {row['opening']:<18} {row['purpose']}" + (f"  (from {row['from']})" if long or row["from"] != "any" else "")
+        for row in openings["list"]
+    ]
+    return "\n".join(lines) + "\n"
