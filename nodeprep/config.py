@@ -10,9 +10,10 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_interface, ip_network
 from typing import Any
 
+from nodeprep.endpoint import DEFAULT_PORT, Endpoint, parse_endpoint
 from nodeprep.errors import ConfigError
 from nodeprep.machine import MachineView
 from nodeprep.pool import Pool, parse_pool
@@ -27,9 +28,6 @@ DROP_INS = "/etc/nodeprep/nodeprep.toml.d/*.toml"
 ROLE_FOLDERS = ("/usr/share/nodeprep/roles.d", "/etc/nodeprep/roles.d")
 CREDENTIALS = ("/run/credentials/@system", "/run/nodeprep/credentials")
 """Where systemd keeps them, and where nodeprep.service, from whose namespace that is hidden, has them bound to."""
-FLEET_KEY = "/etc/nodeprep/fleet.key"
-FLEET_KEY_CREDENTIAL = "nodeprep.fleet-key"
-FLEET_KEYS_MAX = 2
 PLACEHOLDERS = ("role", "id", "mac", "serial", "index")
 
 
@@ -70,7 +68,15 @@ class Peers:
 
     links: tuple[str, ...] = ()
     """Link names; empty stands for "auto"."""
-    unicast: tuple[str, ...] = ()
+    unicast: tuple[Endpoint, ...] = ()
+    """Peers beyond routers; those that name no port listen on `port`."""
+    port: int = DEFAULT_PORT
+    """UDP; listened on where there are such peers."""
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where peers beyond routers listen."""
+        return tuple(Endpoint(peer.address, peer.port or self.port) for peer in self.unicast)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,10 @@ CHOICES = {
     "firewall.mode": ("open", "enforce", "off"),
     "firewall.backend": ("auto", "firewalld", "ufw", "nftables", "iptables"),
 }
+NUMBERS = {
+    "attic.keep": (1, sys.maxsize, "a number of runs, 1 or more", 10),
+    "peers.port": (1, 65535, "a UDP port", DEFAULT_PORT),
+}
 
 
 def load(machine: MachineView) -> Config:
@@ -144,29 +154,6 @@ def credential(machine: MachineView, name: str) -> str | None:
     """Return a system credential such as nodeprep.role, or None where none was passed."""
     texts = (machine.read_text(f"{folder}/{name}") for folder in CREDENTIALS)
     return next((text.strip() for text in texts if text is not None), None)
-
-
-def fleet_keys(machine: MachineView) -> tuple[bytes, ...]:
-    """Return the fleet keys that are accepted, the spoken one first; () where there is none. Raises ConfigError."""
-    passed = credential(machine, FLEET_KEY_CREDENTIAL)
-    if passed:
-        return parse_keys(passed, f"credential {FLEET_KEY_CREDENTIAL}")
-    return parse_keys(machine.read_text(FLEET_KEY) or "", FLEET_KEY)
-
-
-def parse_keys(text: str, origin: str) -> tuple[bytes, ...]:
-    """Return the keys of a fleet key's file. Raises ConfigError, which never tells what stands there."""
-    words = tuple(dict.fromkeys(text.split()))
-    problem = ""
-    if not all(re.fullmatch("(?:[0-9a-fA-F]{2}){16,64}", word) for word in words):
-        problem = "is not 32 to 128 hex digits"
-    elif len(words) > FLEET_KEYS_MAX:
-        problem = f"there are {len(words)} keys, and {FLEET_KEYS_MAX} at most while one follows the other"
-    if problem:
-        raise ConfigError(
-            origin, "fleet key", problem, "copy that of another node; one key a line, the spoken one first"
-        )
-    return tuple(bytes.fromhex(word) for word in words)
 
 
 def _parse(text: str, path: str) -> dict[str, Any]:
@@ -203,10 +190,8 @@ def _value(path: str, key: str, value: Any) -> Any:
         if value not in CHOICES[key]:
             raise ConfigError(path, key, f"{value!r} is not a choice", f"take one of {', '.join(CHOICES[key])}")
         return value
-    if key == "attic.keep":
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(path, key, f"{value!r} is not a number of runs, 1 or more", "write it as in keep = 10")
-        return value
+    if key in NUMBERS:
+        return _number(path, key, value)
     if key == "node.hostname":
         return _template(path, key, value)
     if key == "peers.links" and value == "auto":
@@ -218,17 +203,26 @@ def _value(path: str, key: str, value: Any) -> Any:
         if key in ("cluster.nodes", "cluster.clients"):
             return tuple(str(ip_network(text)) for text in texts)
         if key == "peers.unicast":
-            return tuple(str(ip_address(text)) for text in texts)
+            return tuple(parse_endpoint(text) for text in texts)
     except ValueError as error:
         example = {
             "address.pool": "10.77.0.100-10.77.0.199",
             "cluster.nodes": "10.77.0.0/24",
             "cluster.clients": "10.77.0.0/24",
-        }.get(key, "10.77.0.5")
+            "peers.unicast": '10.1.2.3", "fd00::5", "10.1.2.4:7877',
+        }[key]
         raise ConfigError(path, key, str(error), f'write it as in ["{example}"]') from error
     if key == "node.roles" and not texts:
         raise ConfigError(path, key, "names no role", 'write it as in ["worker"]')
     return texts
+
+
+def _number(path: str, key: str, value: Any) -> int:
+    least, most, what, example = NUMBERS[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        key_name = key.rpartition(".")[2]
+        raise ConfigError(path, key, f"{value!r} is not {what}", f"write it as in {key_name} = {example}")
+    return value
 
 
 def _texts(path: str, key: str, value: Any) -> tuple[str, ...]:

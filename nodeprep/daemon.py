@@ -11,7 +11,7 @@ import asyncio
 import json
 import signal
 
-from nodeprep import config, report, run, tell
+from nodeprep import config, fleetkey, report, run, tell
 from nodeprep.errors import ConfigError, NodeprepError
 from nodeprep.guard import Guard
 from nodeprep.herald import Herald
@@ -124,7 +124,7 @@ class Daemon:
         self._tell("waiting for the network")
         settings = config.load(self._files)
         openings = openings_of(self._files, settings)
-        self._keys = config.fleet_keys(self._files)
+        self._keys = fleetkey.fleet_keys(self._files)
         self._live = live = Live(bus, settings.peers.links)
         await live.settled(NETWORK_TIMEOUT_S)
         machine = await live.view(self._name)
@@ -213,7 +213,7 @@ class Daemon:
 
     async def _look(self, this: Run, wire: Wire, watch: Watch) -> None:
         """Look again, and follow what changed."""
-        if config.fleet_keys(self._files) != self._keys:
+        if fleetkey.fleet_keys(self._files) != self._keys:
             self._judge_again()
             return
         before = presented(this.artefacts, this.machine, this.observation)

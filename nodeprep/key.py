@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nodeprep import config, report
+from nodeprep import config, fleetkey, report
 from nodeprep.errors import NodeprepError
 from nodeprep.host import programs
 from nodeprep.host.local import LocalMachine
@@ -26,7 +26,7 @@ from nodeprep.peers.message import key_id
 KEY_BYTES = 32
 DAEMON = "nodeprep.service"
 TAKEN_UP_S = 30.0
-"""The daemon looks every ten seconds, and asks its peers before it says what came of it."""
+"""The daemon asks its peers again before it says what came of it."""
 FILE_MAX_BYTES = 4096
 USAGE = "key takes show-id, or rotate with one of --add [--from FILE], --switch ID and --finish ID [--force]"
 
@@ -71,7 +71,7 @@ def main(request: Request) -> int:
                 raise NodeprepError("the fleet key is root's: run it as root")
             print(show(_told_by_the_daemon(machine)), end="")
             return 0
-        keys = config.fleet_keys(machine)
+        keys = fleetkey.fleet_keys(machine)
         if request.step == "show-id":
             print(show([key_id(key) for key in keys]), end="")
             return 0
@@ -83,16 +83,16 @@ def main(request: Request) -> int:
 
 def rotate(machine: LocalMachine, keys: Keys, request: Request) -> int:
     """Make one step, see that the daemon takes it up, and say what is next. Raises NodeprepError."""
-    if request.step and config.credential(machine, config.FLEET_KEY_CREDENTIAL):
+    if request.step and config.credential(machine, fleetkey.CREDENTIAL):
         raise NodeprepError(
-            f"the credential {config.FLEET_KEY_CREDENTIAL} beats {config.FLEET_KEY}: change it where it is passed, to "
+            f"the credential {fleetkey.CREDENTIAL} beats {fleetkey.PATH}: change it where it is passed, to "
             "both keys first, the spoken one first"
         )
     new = after(keys, request, _offered(request) if request.step == "add" else ())
     if request.step == "finish" and not request.force:
         _require_nobody(machine, [key_id(key) for key in keys if key not in new])
     if new != keys:
-        machine.write_own(config.FLEET_KEY, "".join(f"{key.hex()}\n" for key in new).encode(), 0o600)
+        machine.write_own(fleetkey.PATH, "".join(f"{key.hex()}\n" for key in new).encode(), 0o600)
     ids = [key_id(key) for key in new]
     print(show(ids), end="")
     if request.step and not _taken_up(machine, ids):
@@ -121,8 +121,8 @@ def _added(keys: Keys, offered: Keys) -> Keys:
     new = tuple(key for key in offered if key not in keys)
     if keys and len(new) > 1:
         raise NodeprepError("neither of the keys offered is accepted here: this node is of another fleet; offer one")
-    if len(keys) + len(new) > config.FLEET_KEYS_MAX:
-        raise NodeprepError(f"{config.FLEET_KEYS_MAX} keys are accepted already: finish that change first")
+    if len(keys) + len(new) > fleetkey.KEYS_MAX:
+        raise NodeprepError(f"{fleetkey.KEYS_MAX} keys are accepted already: finish that change first")
     return (*keys, *new)
 
 
@@ -144,7 +144,7 @@ def following(ids: Sequence[str]) -> str:
         f"If {spoken} is the new one: once every node speaks it, on every node\n"
         f"    nodeprep key rotate --finish {spoken}\n"
         "A node that does not accept both yet takes what it lacks from this one:\n"
-        f"    ssh NODE nodeprep key rotate --add --from - < {config.FLEET_KEY}\n"
+        f"    ssh NODE nodeprep key rotate --add --from - < {fleetkey.PATH}\n"
     )
 
 
@@ -158,7 +158,7 @@ def _offered(request: Request) -> Keys:
             text = file.read(FILE_MAX_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         raise NodeprepError(f"{origin}: {error.strerror}") from error
-    if not (keys := config.parse_keys(text, origin)):
+    if not (keys := fleetkey.parse(text, origin)):
         raise NodeprepError(f"{origin}: there is no key in it")
     return keys
 
@@ -175,9 +175,12 @@ def _require_nobody(machine: LocalMachine, dropped: Sequence[str]) -> None:
 
 
 def _taken_up(machine: LocalMachine, ids: Sequence[str]) -> bool:
-    """Whether the daemon, if it runs, has taken these keys up, or does so within TAKEN_UP_S."""
+    """Whether the daemon, if it defends a node that is ready, has taken these keys up, or does so within TAKEN_UP_S."""
     if not programs.active_units(frozenset({DAEMON})):
         return True
+    programs.attempt(("systemctl", "--no-block", "reload", DAEMON), TAKEN_UP_S)  # else it looks by itself, a bit later
+    if not machine.exists(report.READY_FILE):
+        return True  # it judges anew, and may renew much before it says anything
     until_s = time.monotonic() + TAKEN_UP_S
     while _told_by_the_daemon(machine) != list(ids):
         if time.monotonic() >= until_s:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from nodeprep import config, run, stamp
+from nodeprep import config, fleetkey, run, stamp
 from nodeprep.errors import NodeprepError
 from nodeprep.machine import MachineView
 from nodeprep.model import Artefact, Lacking, Reading, Unreadable
@@ -101,10 +101,8 @@ def mark(machine: MachineView) -> Iterator[Problem]:
 
 def fleet_key(machine: MachineView) -> Iterator[Problem]:
     """Yield that clones could not hear one another: each would be held."""
-    if not config.fleet_keys(machine):
-        yield Problem(
-            "no-fleet-key", config.FLEET_KEY, "clones could not ask one another", "`nodeprep seal` makes one."
-        )
+    if not fleetkey.fleet_keys(machine):
+        yield Problem("no-fleet-key", fleetkey.PATH, "clones could not ask one another", "`nodeprep seal` makes one.")
 
 
 def profiles(machine: MachineView) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nodeprep import config
+from nodeprep import fleetkey
 from nodeprep.machine import MachineView
 from nodeprep.model import Artefact, Kind
 from nodeprep.plan import RUNNING_SYSTEM
@@ -77,7 +77,7 @@ def plan(
         if artefact.seal and (actions := artefact.seal(machine))
     ]
     if fleet_key:
-        write = WriteFile(config.FLEET_KEY, f"{fleet_key}\n".encode(), 0o600)
+        write = WriteFile(fleetkey.PATH, f"{fleet_key}\n".encode(), 0o600)
         steps.append(Step((FLEET_KEY,), (write,), "clones of one image hear one another", after=(MARK,)))
     return Plan(tuple(steps))
 

@@ -1,12 +1,14 @@
-"""Segments: the Ethernet segments that this machine's links lead to, as the one transport of the peers' frames.
+"""Segments: the Ethernet segments that this machine's links lead to, as the first transport of the peers' messages.
 
-A packet socket on every link that speaks; frames come in no faster than they can be dealt with.
+A packet socket on every link that speaks. What comes in, on this transport and the other, comes through one intake, and
+no faster than it can be dealt with.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
 
 from nodeprep.errors import HostError
 from nodeprep.host.frames import LinkSocket
@@ -21,16 +23,62 @@ FRAMES_PER_S = 20_000
 """Nor more of the processor than reading so many takes; what is more overflows the kernel's queue at no cost to us."""
 REST_S = 0.01
 
-OnFrame = Callable[[float, bytes, Source], None]
+OnFrame = Callable[[float, bytes, Source, int], None]
 
 
-class Segments:
-    """The packet sockets; `on_frame` is called with the loop's time, a payload and where it came from."""
+class Ear(Protocol):
+    """A non-blocking socket of the peers' messages."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        ...
+
+    def receive(self) -> tuple[bytes, str] | tuple[bytes, str, int] | None:
+        """Return the next payload with its sender's address, and the port where there are ports."""
+        ...
+
+
+class Intake:
+    """Reads all sockets together; `on_frame` is called with the loop's time, a payload, its source, and its port."""
 
     def __init__(self, on_frame: OnFrame) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_frame = on_frame
         self._reads = Buckets(FRAMES_PER_S, 1)
+        self._open: set[Ear] = set()
+
+    def add(self, ear: Ear, place: str) -> None:
+        """Read a socket; place: what stands for it in a source."""
+        self._open.add(ear)
+        self._loop.add_reader(ear.fileno(), self._receive, ear, place)
+
+    def remove(self, ear: Ear) -> None:
+        """Read it no more; before it is closed."""
+        self._open.discard(ear)
+        self._loop.remove_reader(ear.fileno())
+
+    def _receive(self, ear: Ear, place: str) -> None:
+        for _ in range(FRAMES_PER_WAKE):
+            now = self._loop.time()
+            if not self._reads.take(now, None):
+                self._loop.remove_reader(ear.fileno())
+                self._loop.call_later(REST_S, self._resume, ear, place)
+                return
+            frame = ear.receive()
+            if frame is None:
+                return
+            self._on_frame(now, frame[0], Source(place, frame[1]), frame[2] if len(frame) == 3 else 0)
+
+    def _resume(self, ear: Ear, place: str) -> None:
+        if ear in self._open:
+            self._loop.add_reader(ear.fileno(), self._receive, ear, place)
+
+
+class Segments:
+    """The packet sockets; what is heard goes into the intake."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
         self._sockets: dict[str, LinkSocket] = {}
         self._flaps: dict[str, int] = {}
 
@@ -55,7 +103,7 @@ class Segments:
             except HostError:
                 continue
             self._sockets[name] = opened
-            self._loop.add_reader(opened.fileno(), self._receive, opened)
+            self._intake.add(opened, name)
             appeared.add(name)
         self._flaps = {name: wanted[name].flaps for name in self._sockets}
         return frozenset(appeared)
@@ -73,22 +121,5 @@ class Segments:
 
     def _drop(self, name: str) -> None:
         gone = self._sockets.pop(name)
-        self._loop.remove_reader(gone.fileno())
+        self._intake.remove(gone)
         gone.close()
-
-    def _receive(self, link: LinkSocket) -> None:
-        for _ in range(FRAMES_PER_WAKE):
-            now = self._loop.time()
-            if not self._reads.take(now, None):
-                self._loop.remove_reader(link.fileno())
-                self._loop.call_later(REST_S, self._resume, link)
-                return
-            frame = link.receive()
-            if frame is None:
-                return
-            payload, mac = frame
-            self._on_frame(now, payload, Source(link.link, mac))
-
-    def _resume(self, link: LinkSocket) -> None:
-        if self._sockets.get(link.link) is link:
-            self._loop.add_reader(link.fileno(), self._receive, link)

@@ -10,9 +10,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from nodeprep import run
+from nodeprep import fleetkey, run
 from nodeprep.address import secure_address
-from nodeprep.config import FLEET_KEY
 from nodeprep.guard import foreign_holders
 from nodeprep.host import witness
 from nodeprep.host.live import Live
@@ -79,11 +78,12 @@ class Settler:
         """
         await asyncio.to_thread(this.look)
         self.wire.listen(this.machine.links())
-        return Problem("no-fleet-key", "", f"{FLEET_KEY} is not there or empty")
+        return Problem("no-fleet-key", "", f"{fleetkey.PATH} is not there or empty")
 
     async def _probe(self, this: Run, standing: Standing) -> Contest:
         """Probe what this machine presents; what is contested is in `this` afterwards."""
         self.wire.listen(this.machine.links())
+        self.wire.route(this.config.peers.endpoints, this.config.peers.port)
         self.tell("probing the peers")
         claims = presented(this.artefacts, this.machine, this.observation)
         contest, foreign = await asyncio.gather(

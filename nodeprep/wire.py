@@ -12,8 +12,9 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from nodeprep.endpoint import Endpoint
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim, Link, Values
 from nodeprep.peers import message as codec
@@ -22,7 +23,9 @@ from nodeprep.peers.census import Census
 from nodeprep.peers.foreign import Foreigner, Foreigners
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.rules import Clear, Dispute, Effect, Kept, Lost, Peer, Rejected, Resolved, Send, Source
-from nodeprep.segments import Segments
+from nodeprep.presence import Presence
+from nodeprep.routed import UNICAST, Routed
+from nodeprep.segments import Intake, Segments
 
 PROBE_TIMEOUT_S = 5.0
 NONCE_FILE = "/run/nodeprep/nonce"
@@ -31,8 +34,6 @@ GATHER_S = 0.2
 FORGET_READY_S = 1800.0
 """Over three of the longest pauses between announcements (rules.Timing)."""
 FORGET_S = 60.0
-CONFINED = (Claim.MAC, Claim.IPV4, Claim.IPV6)
-"""What is unique on its link only."""
 
 Event = Lost | Kept | Dispute | Resolved | Clear
 
@@ -62,7 +63,8 @@ class Wire:
     def __init__(self, nonce: bytes, keyring: Keyring, on_event: Callable[[Event], None], role: str = "") -> None:
         self._loop = asyncio.get_running_loop()
         self._epoch_s = time.time() - self._loop.time()
-        self._keyring = keyring
+        self._presence = Presence(keyring)
+        self.values = self._presence.values
         self._nonce = nonce
         self._role = role
         self._on_event = on_event
@@ -70,16 +72,16 @@ class Wire:
         self._foreigners = Foreigners()
         self._newcomers: Census | None = None
         self._admission = Admission()
-        self._segments = Segments(self.receive)
-        self._links: tuple[Link, ...] = ()
-        self._values: dict[codec.Claim, tuple[Claim, str]] = {}
+        intake = Intake(self.receive)
+        self._segments = Segments(intake)
+        self._routed = Routed(intake)
         self._timers: dict[Census, asyncio.TimerHandle] = {}
         self._probing: list[_Probing] = []
 
     @property
     def links(self) -> tuple[str, ...]:
         """The links that are listened on."""
-        return self._segments.names
+        return (*self._segments.names, *self._routed.names)
 
     @property
     def now(self) -> float:
@@ -101,12 +103,12 @@ class Wire:
     @property
     def key_ids(self) -> tuple[str, ...]:
         """The IDs of the fleet keys that are accepted, the spoken one first."""
-        return self._keyring.ids
+        return self._presence.keyring.ids
 
     @property
     def foreigners(self) -> tuple[tuple[Foreigner, int, bool], ...]:
         """Who speaks under no key of ours: with the second at which it was last heard, and whether it bears our MAC."""
-        macs = {link.mac for link in self._links}
+        macs = {link.mac for link in self._presence.links}
         return tuple(
             (one, round(self._epoch_s + one.last_s), one.source.address in macs)
             for one in self._foreigners.seen(self.now, self.census.last_heard_s)
@@ -114,13 +116,18 @@ class Wire:
 
     def take_keys(self, keyring: Keyring) -> None:
         """Speak and accept these from the next probing on; until then what is held is defended under the former."""
-        if keyring != self._keyring:
-            self._keyring, self._foreigners = keyring, Foreigners()
+        if keyring != self._presence.keyring:
+            self._presence.keyring, self._foreigners = keyring, Foreigners()
 
     def listen(self, links: Iterable[Link]) -> frozenset[str]:
         """Listen on those of the machine's links that speak; return those that may lead where we were not heard yet."""
-        self._links = tuple(links)
-        return self._segments.listen(self._links)
+        self._presence.links = tuple(links)
+        self._routed.spare({address.address for link in self._presence.links for address in link.addresses})
+        return self._segments.listen(self._presence.links)
+
+    def route(self, peers: Iterable[Endpoint], port: int) -> None:
+        """Speak to these peers beyond routers as well. Raises HostError where the port cannot be had."""
+        self._routed.follow(peers, port)
 
     async def probe(self, claims: Mapping[Claim, Values], standing: codec.Standing) -> Contest:
         """Present these claims, and return once nobody contests them or something was lost or is disputed."""
@@ -131,9 +138,9 @@ class Wire:
         """Probe what a ready machine presents besides; until somebody calls `amend` it is not defended."""
         self._forget_newcomers()
         nonce = hashlib.sha256(b"newcomers" + self._nonce).digest()[: codec.NONCE_BYTES]
-        newcomers = self._newcomers = Census(nonce, self._keyring, role=self._role)
+        newcomers = self._newcomers = Census(nonce, self._presence.keyring, role=self._role)
         try:
-            return await self._probe(newcomers, self._encode(claims, self._values), codec.Standing.PROBING)
+            return await self._probe(newcomers, self._encode(claims, besides=True), codec.Standing.PROBING)
         finally:
             self._forget_newcomers()
 
@@ -154,45 +161,20 @@ class Wire:
         """Say at once what is else said later: a link leads to a segment that may not have heard it."""
         self._take(self.census, self.census.remind(self.now))
 
-    def values(self, claims: Iterable[codec.Claim]) -> dict[Claim, Values]:
-        """Return which of our values these claims stand for."""
-        found: dict[Claim, Values] = {}
-        for one in claims:
-            if one in self._values:
-                claim, value = self._values[one]
-                found[claim] = found.get(claim, frozenset()) | {value}
-        return found
-
     def close(self) -> None:
         """Close the sockets and stop the clock."""
         self._segments.close()
+        self._routed.close()
         for timer in self._timers.values():
             timer.cancel()
 
-    def _encode(
-        self, claims: Mapping[Claim, Values], beside: Mapping[codec.Claim, tuple[Claim, str]] | None = None
-    ) -> frozenset[codec.Claim]:
-        encoded: dict[codec.Claim, tuple[Claim, str]] = {}
-        for claim, values in claims.items():
-            for value in values:
-                one = self._keyring.claim(codec.ClaimKind[claim.name], value)
-                places = self._bearing(value) if claim in CONFINED else ()
-                encoded |= {replace(one, link=link): (claim, value) for link in places or ("",)}
-        self._values = {**(beside or {}), **encoded}
-        return frozenset(encoded)
-
-    def _bearing(self, value: str) -> tuple[str, ...]:
-        """Return the links that bear a MAC or an address; one that none bears yet may come on any of them."""
-        return tuple(
-            link.name
-            for link in self._links
-            if value == link.mac or any(value == address.address for address in link.addresses)
-        )
+    def _encode(self, claims: Mapping[Claim, Values], *, besides: bool = False) -> frozenset[codec.Claim]:
+        return self._presence.encode(claims, self._routed.sources, besides=besides)
 
     async def _probe(self, census: Census, claims: frozenset[codec.Claim], standing: codec.Standing) -> Contest:
         probing = _Probing(census, self._loop.create_future())
         self._probing.append(probing)
-        self._take(census, census.probe(self.now, claims, standing, self._keyring))
+        self._take(census, census.probe(self.now, claims, standing, self._presence.keyring))
         try:
             await asyncio.wait_for(probing.over, PROBE_TIMEOUT_S)
         except asyncio.TimeoutError:
@@ -208,7 +190,7 @@ class Wire:
                 timer.cancel()
             self._newcomers = None
 
-    def receive(self, now: float, payload: bytes, source: Source) -> None:
+    def receive(self, now: float, payload: bytes, source: Source, port: int = 0) -> None:
         """Take in a frame, unless its sender or all of them say too much."""
         try:
             nonce, _ = codec.peek(payload)
@@ -224,6 +206,8 @@ class Wire:
                 self._foreigners.note(now, nonce, source)
             return
         self._admission.prove(source, nonce)
+        if source.link == UNICAST and nonce != self._nonce:
+            self._routed.know(nonce, source.address, port, len(payload))
         self._take(self.census, effects)
         if self._newcomers is not None:
             self._take(self._newcomers, self._newcomers.receive(now, payload, source))
@@ -234,8 +218,10 @@ class Wire:
     def _take(self, census: Census, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Send(payload, link):
+                case Send(payload, link, to):
                     self._segments.send(payload, link, census.links)
+                    if link == UNICAST or (not link and UNICAST not in census.links):
+                        self._routed.send(payload, to)
                 case Rejected():
                     pass  # counted by the census
                 case _:

@@ -93,10 +93,14 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Broadcast this payload on that link; empty stands for every link that no claim of ours is confined to."""
+    """Broadcast this payload on that link; empty stands for every link that no claim of ours is confined to.
+
+    to: the nonces that it is addressed to, for a transport that cannot broadcast; empty stands for everybody.
+    """
 
     payload: bytes
     link: str = ""
+    to: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,5 +59,5 @@ class Voice:
                 message = Message(kind, self.nonce, standing, said, answers, heard, self.role, stamp)
                 payloads = self.keyring.seal(message, number)
                 self._stamp = stamp + len(payloads) - 1
-                frames += (Send(payload, link) for payload in payloads)
+                frames += (Send(payload, link, answers) for payload in payloads)
         return tuple(frames)

@@ -19,7 +19,7 @@ KEYS = {
     "identity": {"on_hardware_change", "joined_clone"},
     "address": {"on_conflict", "pool"},
     "mac": {"on_conflict"},
-    "peers": {"links", "unicast"},
+    "peers": {"links", "unicast", "port"},
     "firewall": {"mode", "backend"},
     "cluster": {"nodes", "clients"},
     "attic": {"keep"},

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nodeprep import config
+from nodeprep import config, fleetkey
 from nodeprep.config import CHOICES, DROP_INS, FILE, PLACEHOLDERS, Config, load
+from nodeprep.endpoint import Endpoint
 from nodeprep.errors import ConfigError
 from nodeprep.host.local import LocalMachine
 from nodeprep.naming import render_hostname
@@ -72,7 +73,8 @@ SETTLED: dict[str, tuple[str, Any]] = {
     "address.pool": ('["10.77.0.100-10.77.0.199"]', (parse_pool("10.77.0.100-10.77.0.199"),)),
     "mac.on_conflict": ('"report"', "report"),
     "peers.links": ('["eth0"]', ("eth0",)),
-    "peers.unicast": ('["10.77.0.5", "fd00::5"]', ("10.77.0.5", "fd00::5")),
+    "peers.unicast": ('["10.1.2.3", "fd00::5"]', (Endpoint("10.1.2.3"), Endpoint("fd00::5"))),
+    "peers.port": ("7000", 7000),
     "firewall.mode": ('"enforce"', "enforce"),
     "firewall.backend": ('"nftables"', "nftables"),
     "cluster.nodes": ('["10.77.0.0/24"]', ("10.77.0.0/24",)),
@@ -117,8 +119,8 @@ def test_links_may_be_auto(machine: LocalMachine) -> None:
 @pytest.mark.parametrize("value", ["5", "true", '"nonsense {"', "{ a = 1 }", "[1]", '[["a"]]', "1979-05-27"])
 def test_each_key_refuses_what_is_not_its_own(machine: LocalMachine, key: str, value: str) -> None:
     section, name = key.split(".")
-    if (key, value) == ("attic.keep", "5"):
-        return  # the one number among the keys
+    if (key, value) in (("attic.keep", "5"), ("peers.port", "5")):
+        return  # the numbers among the keys
     error = refused(written(machine, f"[{section}]\n{name} = {value}\n"))
     assert (error.file, error.key) == (FILE, key)
 
@@ -143,7 +145,9 @@ def test_each_key_refuses_what_is_not_its_own(machine: LocalMachine, key: str, v
         pytest.param('[address]\npool = ["10.0.0.5/24"]\n', "address.pool", "-", id="pool-with-host-bits"),
         pytest.param('[address]\non_conflict = "pool"\n', "address.pool", '"report"', id="pool-that-is-empty"),
         pytest.param('[cluster]\nnodes = ["10.0.0.5/24"]\n', "cluster.nodes", "/24", id="cidr-with-host-bits"),
-        pytest.param('[peers]\nunicast = ["10.0.0.0/24"]\n', "peers.unicast", "10.77.0.5", id="network-for-an-address"),
+        pytest.param('[peers]\nunicast = ["10.0.0.0/24"]\n', "peers.unicast", "10.1.2.3", id="network-for-an-address"),
+        pytest.param('[peers]\nunicast = ["node-2"]\n', "peers.unicast", "10.1.2.3", id="name-for-an-address"),
+        pytest.param("[peers]\nport = 65536\n", "peers.port", "port = 7877", id="no-port"),
         pytest.param("[node\n", "syntax", "correct the line", id="broken-header"),
         pytest.param("[node]\nroles = [\n", "syntax", "correct the line", id="torn"),
         pytest.param('[node]\nroles = ["a"]\nroles = ["b"]\n', "syntax", "correct the line", id="twice"),
@@ -220,28 +224,28 @@ KEY = "0123456789abcdef" * 2
 
 
 def test_the_fleet_key_of_the_file(machine: LocalMachine) -> None:
-    assert config.fleet_keys(written(machine, f"{KEY}\n", config.FLEET_KEY)) == (bytes.fromhex(KEY),)
+    assert fleetkey.fleet_keys(written(machine, f"{KEY}\n", fleetkey.PATH)) == (bytes.fromhex(KEY),)
 
 
 def test_two_fleet_keys_while_one_follows_the_other_the_spoken_one_first(machine: LocalMachine) -> None:
-    written(machine, f"{'ab' * 32}\n\n{KEY}\n", config.FLEET_KEY)
-    assert config.fleet_keys(machine) == (bytes.fromhex("ab" * 32), bytes.fromhex(KEY))
-    written(machine, f"{KEY}\n{KEY}\n", config.FLEET_KEY)
-    assert config.fleet_keys(machine) == (bytes.fromhex(KEY),), "twice the same is one"
+    written(machine, f"{'ab' * 32}\n\n{KEY}\n", fleetkey.PATH)
+    assert fleetkey.fleet_keys(machine) == (bytes.fromhex("ab" * 32), bytes.fromhex(KEY))
+    written(machine, f"{KEY}\n{KEY}\n", fleetkey.PATH)
+    assert fleetkey.fleet_keys(machine) == (bytes.fromhex(KEY),), "twice the same is one"
 
 
 def test_the_fleet_keys_of_the_hypervisor_win(machine: LocalMachine) -> None:
-    written(machine, "00" * 32, config.FLEET_KEY)
+    written(machine, "00" * 32, fleetkey.PATH)
     passed = f"{CREDENTIALS}/nodeprep.fleet-key"
-    assert config.fleet_keys(written(machine, KEY, passed)) == (bytes.fromhex(KEY),)
-    assert len(config.fleet_keys(written(machine, f"{KEY} {'ab' * 16}", passed))) == 2
+    assert fleetkey.fleet_keys(written(machine, KEY, passed)) == (bytes.fromhex(KEY),)
+    assert len(fleetkey.fleet_keys(written(machine, f"{KEY} {'ab' * 16}", passed))) == 2
 
 
 @pytest.mark.parametrize("text", [None, "", "\n \n"])
 def test_no_fleet_key(machine: LocalMachine, text: str | None) -> None:
     if text is not None:
-        written(machine, text, config.FLEET_KEY)
-    assert config.fleet_keys(machine) == ()
+        written(machine, text, fleetkey.PATH)
+    assert fleetkey.fleet_keys(machine) == ()
 
 
 @pytest.mark.parametrize(
@@ -256,22 +260,22 @@ def test_a_file_that_has_no_fleet_key_names_itself_and_the_remedy(
     machine: LocalMachine, text: str, problem: str
 ) -> None:
     with pytest.raises(ConfigError, match=problem) as caught:
-        config.fleet_keys(written(machine, text, config.FLEET_KEY))
-    assert (caught.value.file, caught.value.key) == (config.FLEET_KEY, "fleet key")
+        fleetkey.fleet_keys(written(machine, text, fleetkey.PATH))
+    assert (caught.value.file, caught.value.key) == (fleetkey.PATH, "fleet key")
     assert "of another node" in caught.value.remedy
 
 
 def test_a_credential_that_is_no_fleet_key_is_named_itself(machine: LocalMachine) -> None:
-    written(machine, KEY, config.FLEET_KEY)
+    written(machine, KEY, fleetkey.PATH)
     with pytest.raises(ConfigError) as caught:
-        config.fleet_keys(written(machine, "not hex", f"{CREDENTIALS}/nodeprep.fleet-key"))
+        fleetkey.fleet_keys(written(machine, "not hex", f"{CREDENTIALS}/nodeprep.fleet-key"))
     assert "nodeprep.fleet-key" in caught.value.file
 
 
 @pytest.mark.parametrize("text", [f"{KEY}g", f"{KEY}\n{KEY}g\n", f"{KEY}\n{'ab' * 16}\n{'cd' * 16}\n"])
 def test_a_fleet_key_never_stands_in_an_error(machine: LocalMachine, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.fleet_keys(written(machine, text, config.FLEET_KEY))
+        fleetkey.fleet_keys(written(machine, text, fleetkey.PATH))
     assert KEY not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nodeprep import cli, config, key, report
+from nodeprep import cli, config, fleetkey, key, report
 from nodeprep.errors import ConfigError, NodeprepError
 from nodeprep.host import programs
 from nodeprep.host.local import LocalMachine
@@ -27,7 +27,7 @@ def no_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def node(root: Path, *keys: bytes) -> LocalMachine:
-    put(root, config.FLEET_KEY, "".join(f"{each.hex()}\n" for each in keys).encode(), 0o600)
+    put(root, fleetkey.PATH, "".join(f"{each.hex()}\n" for each in keys).encode(), 0o600)
     return LocalMachine("test", root=str(root))
 
 
@@ -40,14 +40,14 @@ def step(machine: LocalMachine, *arguments: str) -> tuple[bytes, ...]:
     """Make a step as it is typed; return the keys afterwards."""
     request = parse(["rotate", *arguments])
     assert isinstance(request, Request), request
-    assert rotate(machine, config.fleet_keys(machine), request) == 0
-    return config.fleet_keys(machine)
+    assert rotate(machine, fleetkey.fleet_keys(machine), request) == 0
+    return fleetkey.fleet_keys(machine)
 
 
 def test_a_fleet_changes_its_key_step_by_step_and_no_step_hurts_when_it_is_repeated(tmp_path: Path) -> None:
     nodes = [node(tmp_path / name, OLD) for name in ("a", "b", "c")]
     _, new = step(nodes[0], "--add")
-    spread = nodes[0].real(config.FLEET_KEY)
+    spread = nodes[0].real(fleetkey.PATH)
     for _ in range(2):
         for each in nodes:
             assert step(each, "--add", "--from", spread) == (OLD, new)
@@ -57,12 +57,12 @@ def test_a_fleet_changes_its_key_step_by_step_and_no_step_hurts_when_it_is_repea
     for _ in range(2):
         for each in nodes:
             assert step(each, "--finish", key_id(new)) == (new,)
-    assert (tmp_path / "a" / config.FLEET_KEY[1:]).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "a" / fleetkey.PATH[1:]).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_node_that_comes_late_takes_what_it_lacks_whatever_step_the_fleet_is_at(tmp_path: Path) -> None:
     for number, fleet in enumerate(((OLD, NEW), (NEW, OLD), (NEW,))):
-        source = node(tmp_path / f"fleet-{number}", *fleet).real(config.FLEET_KEY)
+        source = node(tmp_path / f"fleet-{number}", *fleet).real(fleetkey.PATH)
         assert step(node(tmp_path / f"late-{number}", OLD), "--add", "--from", source) == (OLD, NEW)
         keyless = LocalMachine("test", root=str(tmp_path / f"keyless-{number}"))
         put(tmp_path / f"keyless-{number}", "/etc/nodeprep/nodeprep.toml", b"")
@@ -100,10 +100,10 @@ def test_a_step_that_cannot_be_made_from_here_changes_nothing(
     tmp_path: Path, here: tuple[bytes, ...], arguments: list[str], says: str
 ) -> None:
     machine = node(tmp_path, *here)
-    before = machine.read_bytes(config.FLEET_KEY)
+    before = machine.read_bytes(fleetkey.PATH)
     with pytest.raises(NodeprepError, match=says):
         step(machine, *arguments)
-    assert machine.read_bytes(config.FLEET_KEY) == before
+    assert machine.read_bytes(fleetkey.PATH) == before
 
 
 def test_another_fleets_two_keys_a_file_without_one_and_a_garbled_one_are_refused(tmp_path: Path) -> None:
@@ -115,15 +115,15 @@ def test_another_fleets_two_keys_a_file_without_one_and_a_garbled_one_are_refuse
         with pytest.raises(NodeprepError, match=says) as caught:
             step(machine, "--add", "--from", f"{tmp_path}/{name}")
         assert NEW.hex() not in str(caught.value)
-    assert config.fleet_keys(machine) == (OLD,)
+    assert fleetkey.fleet_keys(machine) == (OLD,)
 
 
 def test_a_garbled_file_is_never_overwritten(tmp_path: Path) -> None:
     machine = node(tmp_path, OLD)
-    put(tmp_path, config.FLEET_KEY, b"garbled\n")
-    with pytest.raises(ConfigError, match=config.FLEET_KEY):
+    put(tmp_path, fleetkey.PATH, b"garbled\n")
+    with pytest.raises(ConfigError, match=fleetkey.PATH):
         step(machine, "--add")
-    assert machine.read_text(config.FLEET_KEY) == "garbled\n"
+    assert machine.read_text(fleetkey.PATH) == "garbled\n"
 
 
 def test_a_key_that_a_peer_still_speaks_is_dropped_only_by_force(tmp_path: Path) -> None:
@@ -133,13 +133,13 @@ def test_a_key_that_a_peer_still_speaks_is_dropped_only_by_force(tmp_path: Path)
     with pytest.raises(NodeprepError, match=r"1 peers .*52:54:00:77:00:10 on eth0") as caught:
         step(machine, "--finish", NEW_ID)
     assert "--force" in str(caught.value)
-    assert config.fleet_keys(machine) == (NEW, OLD)
+    assert fleetkey.fleet_keys(machine) == (NEW, OLD)
     assert step(machine, "--finish", NEW_ID, "--force") == (NEW,)
 
 
 def test_a_credential_is_changed_where_it_is_passed(tmp_path: Path) -> None:
     machine = node(tmp_path, OLD)
-    put(tmp_path, f"{config.CREDENTIALS[0]}/{config.FLEET_KEY_CREDENTIAL}", OLD.hex().encode())
+    put(tmp_path, f"{config.CREDENTIALS[0]}/{fleetkey.CREDENTIAL}", OLD.hex().encode())
     with pytest.raises(NodeprepError, match="credential"):
         step(machine, "--add")
     assert step(machine) == (OLD,), "what is next may be asked"
@@ -147,14 +147,24 @@ def test_a_credential_is_changed_where_it_is_passed(tmp_path: Path) -> None:
 
 def test_a_daemon_that_does_not_take_a_key_up_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "active_units", lambda units: units)
+    monkeypatch.setattr(programs, "attempt", lambda argv, timeout_s: False)
     monkeypatch.setattr(key, "TAKEN_UP_S", 0.3)
     machine = node(tmp_path, OLD, NEW)
+    put(tmp_path, report.READY_FILE, b"")
     told(tmp_path, [])
     with pytest.raises(NodeprepError, match="has not taken it up"):
         step(machine, "--switch", NEW_ID)
-    assert config.fleet_keys(machine) == (NEW, OLD), "it is written all the same"
+    assert fleetkey.fleet_keys(machine) == (NEW, OLD), "it is written all the same"
     told(tmp_path, [], (NEW_ID, OLD_ID))
     assert step(machine, "--switch", NEW_ID) == (NEW, OLD)
+
+
+def test_a_node_that_is_not_ready_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(programs, "active_units", lambda units: units)
+    monkeypatch.setattr(programs, "attempt", lambda argv, timeout_s: asked.append(argv))
+    assert step(node(tmp_path, OLD, NEW), "--switch", NEW_ID) == (NEW, OLD)
+    assert asked == [("systemctl", "--no-block", "reload", "nodeprep.service")]
 
 
 def test_what_is_shown_is_never_a_key(
@@ -182,7 +192,7 @@ def test_who_is_not_root_sees_what_the_daemon_accepts_and_changes_nothing(
     assert capsys.readouterr().out == f"{OLD_ID}  spoken\n"
     assert cli.run_verb(["key", "rotate", "--switch", NEW_ID]) == 1
     assert "root" in capsys.readouterr().err
-    assert config.fleet_keys(machine) == (OLD, NEW)
+    assert fleetkey.fleet_keys(machine) == (OLD, NEW)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import config, lint, run, stamp
+from nodeprep import fleetkey, lint, run, stamp
 from nodeprep.artefacts import catalogue
 from nodeprep.host.image import Image
 from nodeprep.messages import BY_CODE
@@ -24,7 +24,7 @@ def image(tmp_path: Path) -> Path:
     """Return an image that is clean."""
     disk.put(tmp_path, "/etc/machine-id", b"", 0o444)
     disk.put(tmp_path, run.BAKED_OFFLINE, SEALED)
-    disk.put(tmp_path, config.FLEET_KEY, b"ab" * 32, 0o600)
+    disk.put(tmp_path, fleetkey.PATH, b"ab" * 32, 0o600)
     return tmp_path
 
 
@@ -44,12 +44,12 @@ def test_a_sealed_image_is_clean(image: Path) -> None:
     ("key", "code"), [(None, "no-fleet-key"), (b"\n", "no-fleet-key"), (b"garbled\n", "unreadable")]
 )
 def test_an_image_whose_clones_could_not_hear_one_another(image: Path, key: bytes | None, code: str) -> None:
-    (image / config.FLEET_KEY[1:]).unlink()
+    (image / fleetkey.PATH[1:]).unlink()
     if key is not None:
-        disk.put(image, config.FLEET_KEY, key, 0o600)
+        disk.put(image, fleetkey.PATH, key, 0o600)
     (problem,) = found(image)
     assert problem.code == code
-    assert config.FLEET_KEY in f"{problem.subject} {problem.detail}"
+    assert fleetkey.PATH in f"{problem.subject} {problem.detail}"
 
 
 def test_a_used_template_tells_each_artefact_and_shows_no_secret(tmp_path: Path) -> None:

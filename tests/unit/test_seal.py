@@ -12,8 +12,8 @@ import pytest
 from nodeprep import lint, run, seal, stamp
 from nodeprep.apply import apply
 from nodeprep.artefacts import catalogue
-from nodeprep.config import FLEET_KEY
 from nodeprep.errors import HostError
+from nodeprep.fleetkey import PATH as FLEET_KEY
 from nodeprep.host import programs
 from nodeprep.host.image import Image
 from nodeprep.model import Kind

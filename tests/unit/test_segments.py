@@ -13,7 +13,7 @@ from nodeprep.errors import HostError
 from nodeprep.model import Claim, Link, LinkAddress
 from nodeprep.peers.message import Message, MessageType, Reason, Standing, decode, encode
 from nodeprep.peers.rules import Source
-from nodeprep.segments import FRAMES_PER_S, Segments
+from nodeprep.segments import FRAMES_PER_S, Intake, Segments
 from nodeprep.wire import Wire
 from tests.unit.peers.single import KEY, KEYRING, LOW, OWN, frame
 
@@ -70,7 +70,7 @@ def link(name: str, mac: str = MAC0, **changed: Any) -> Link:
 
 def test_only_links_that_speak_are_listened_on_and_the_new_ones_are_told(sockets: dict[str, FakeSocket]) -> None:
     def work() -> None:
-        ears = Segments(lambda *_: None)
+        ears = Segments(Intake(lambda *_: None))
         first = (link("eth0"), link("eth1", port=True), link("eth2", carrier=False), link("gone0"))
         assert ears.listen(first) == {"eth0"}
         assert ears.listen(first) == frozenset()
@@ -84,7 +84,7 @@ def test_only_links_that_speak_are_listened_on_and_the_new_ones_are_told(sockets
 
 def test_a_link_whose_carrier_was_away_may_lead_elsewhere() -> None:
     def work() -> None:
-        ears = Segments(lambda *_: None)
+        ears = Segments(Intake(lambda *_: None))
         ears.listen((link("eth0", flaps=1),))
         assert ears.listen((link("eth0", flaps=3),)) == {"eth0"}
         assert ears.listen((link("eth0", flaps=3),)) == frozenset()
@@ -94,7 +94,7 @@ def test_a_link_whose_carrier_was_away_may_lead_elsewhere() -> None:
 
 def test_another_link_of_the_same_name_is_another_link(sockets: dict[str, FakeSocket]) -> None:
     def work() -> None:
-        ears = Segments(lambda *_: None)
+        ears = Segments(Intake(lambda *_: None))
         ears.listen((link("eth0"),))
         old = sockets["eth0"]
         assert ears.listen((link("eth0", index=7),)) == {"eth0"}
@@ -106,12 +106,13 @@ def test_another_link_of_the_same_name_is_another_link(sockets: dict[str, FakeSo
 def test_a_flood_gets_no_more_of_the_loop_than_is_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     def work() -> None:
         taken: list[Source] = []
-        ears = Segments(lambda _, __, source: taken.append(source))
+        intake = Intake(lambda _, __, source, ___: taken.append(source))
+        ears = Segments(intake)
         ears.listen((link("eth0"),))
         loop = asyncio.get_running_loop()
         monkeypatch.setattr(loop, "time", lambda: 1000.0)
         for _ in range(FRAMES_PER_S // 10):
-            ears._receive(ears._sockets["eth0"])
+            intake._receive(ears._sockets["eth0"], "eth0")
         assert len(taken) == FRAMES_PER_S
         assert set(taken) == {Source("eth0", "02:66:66:66:66:66")}
 
@@ -189,7 +190,7 @@ def test_newcomers_are_probed_under_another_nonce_and_their_loss_is_no_event() -
         assert newcomers is not None
         nonce = newcomers._nonce
         assert nonce != OWN
-        (foreign,) = (claim for claim, value in wire._values.items() if value[1] == "worker-2")
+        (foreign,) = (claim for claim, value in wire._presence._values.items() if value[1] == "worker-2")
         payload = frame_to(nonce, foreign)
         wire.receive(wire.now, payload, Source("eth0", MAC1))
         lost = await probing
