@@ -81,6 +81,9 @@ class Claim(str, Enum):
     SSH_HOST_KEY = "ssh-host-keys"
 
 
+CONFINED = (Claim.MAC, Claim.IPV4, Claim.IPV6)
+"""What is unique on its segment only."""
+
 Values: TypeAlias = frozenset[str]
 
 

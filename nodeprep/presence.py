@@ -10,13 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from nodeprep.endpoint import is_private_to_a_host
-from nodeprep.model import Claim, Link, Values
+from nodeprep.model import CONFINED, Claim, Link, Values
 from nodeprep.peers import message as codec
 from nodeprep.peers.keyring import Keyring
 from nodeprep.routed import UNICAST
-
-CONFINED = (Claim.MAC, Claim.IPV4, Claim.IPV6)
-"""What is unique on its link only."""
 
 Presented = Mapping[codec.Claim, tuple[Claim, str]]
 

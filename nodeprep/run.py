@@ -17,6 +17,7 @@ from nodeprep.config import Config
 from nodeprep.host import platform, programs
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import (
+    CONFINED,
     Artefact,
     Claim,
     Decision,
@@ -75,6 +76,8 @@ class Run:
     is_finished: bool = False
     """The stamp says what is this machine's own, and what is still a template's."""
     contested: dict[Claim, Values] = field(default_factory=dict)
+    is_reached: bool = False
+    """A twin beyond a router has answered to our addresses."""
     original: Observation = field(default_factory=dict)
     observation: Observation = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
@@ -156,9 +159,14 @@ class Run:
         found = legacy.legacy(
             self.artefacts, self.machine, observation, self.decision, self.stamp, self.contested
         ) | dict(self.renewal.inherited if self.renewal else {})
+        if self.is_reached:
+            found |= {a.name: fingerprints(a.name, self._lost(a)) for a in self.artefacts if a.claim in CONFINED}
         if self._is_to_be_named() and isinstance(name := observation.get("hostname"), frozenset):
             found["hostname"] = found.get("hostname", frozenset()) | fingerprints("hostname", name)
         return found
+
+    def _lost(self, artefact: Artefact) -> Values:
+        return self.contested.get(artefact.claim, frozenset()) if artefact.claim else frozenset()
 
     def _is_to_be_named(self) -> bool:
         """Whether a credential names this machine, which it then is, whoever else has named it since its copying."""
@@ -169,8 +177,12 @@ class Run:
         self.machine.write_own(renewal.PATH, renewal.encode(value).encode(), 0o600)
         self.renewal = value
 
-    def call_it_a_twin(self, detail: str) -> None:
-        """Take it that everything we have is a live peer's as well, since our machine ID is."""
+    def call_it_a_twin(self, detail: str, *, on_segment: bool = True) -> None:
+        """Take it that everything we have is a live peer's as well, since our machine ID is.
+
+        Where the twin is beyond a router, and not on our segment, MACs and addresses are ours: its answer came to them.
+        """
+        self.is_reached = self.is_reached or not on_segment
         if self.decision.origin is not Origin.TWIN:
             self.decision = replace(self.decision, origin=Origin.TWIN, reason=detail)
             self.renewal = replace(self.renewal, origin=Origin.TWIN, reason=detail) if self.renewal else None

@@ -68,7 +68,7 @@ class Settler:
             if not renew or (tried and not done):
                 return replace(contest, clear=False)
             if Claim.MACHINE_ID in this.contested and not this.decision.joined:
-                this.call_it_a_twin("a live peer presents this machine's ID")
+                this.call_it_a_twin("a live peer presents this machine's ID", on_segment=contest.on_segment)
             tried = True
 
     async def listen_only(self, this: Run) -> Problem:

@@ -46,6 +46,8 @@ class Contest:
     lost: dict[Claim, Values] = field(default_factory=dict)
     kept: dict[Claim, Values] = field(default_factory=dict)
     disputed: dict[Claim, Values] = field(default_factory=dict)
+    on_segment: bool = False
+    """Somebody that it was lost to, or is disputed with, was heard on a link, and not beyond routers only."""
 
 
 @dataclass(slots=True)
@@ -111,8 +113,12 @@ class Wire:
         macs = {link.mac for link in self._presence.links}
         return tuple(
             (one, round(self._epoch_s + one.last_s), one.source.address in macs)
-            for one in self._foreigners.seen(self.now, self.census.last_heard_s)
+            for one in self._foreigners.seen(self.now, self._heard_s)
         )
+
+    def _heard_s(self, nonce: bytes) -> float | None:
+        known = self.census.heard(nonce)
+        return known.seen_s if known else None
 
     def take_keys(self, keyring: Keyring) -> None:
         """Speak and accept these from the next probing on; until then what is held is defended under the former."""
@@ -242,16 +248,23 @@ class Wire:
             case Clear():
                 probing.contest.clear = True
                 _resolve(probing.over)
-            case Lost(claims):
+            case Lost(claims, to):
                 _add(probing.contest.lost, self.values(claims))
+                probing.contest.on_segment |= _is_on_segment(census, to)
                 self._loop.call_later(GATHER_S, _resolve, probing.over)
-            case Dispute(claims):
+            case Dispute(claims, against):
                 _add(probing.contest.disputed, self.values(claims))
+                probing.contest.on_segment |= _is_on_segment(census, against)
                 self._loop.call_later(GATHER_S, _resolve, probing.over)
             case Kept(claims):
                 _add(probing.contest.kept, self.values(claims))
             case Resolved():
                 pass
+
+
+def _is_on_segment(census: Census, nonce: bytes) -> bool:
+    known = census.heard(nonce)
+    return known is None or any(source.link != UNICAST for source in known.sources)
 
 
 def nonce(files: LocalMachine) -> bytes:

@@ -19,7 +19,7 @@ from typing import Final
 
 from nodeprep.peers.answers import Answers
 from nodeprep.peers.contests import Contests
-from nodeprep.peers.heard import Echoes, Heard
+from nodeprep.peers.heard import Acquaintance, Echoes, Heard
 from nodeprep.peers.holdings import Holdings
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import BadFrame, Claim, Message, MessageType, Reason, Standing, peek
@@ -121,9 +121,9 @@ class Census:
         """
         return self._echoes.by_link
 
-    def last_heard_s(self, nonce: bytes) -> float | None:
-        """Return when a peer was last heard; None if it never was."""
-        return self._heard.last_s(nonce)
+    def heard(self, nonce: bytes) -> Acquaintance | None:
+        """Return what is known of the peer of that nonce; None if it was never heard."""
+        return self._heard.get(nonce)
 
     def probe(
         self, now: float, claims: frozenset[Claim], standing: Standing, keyring: Keyring | None = None

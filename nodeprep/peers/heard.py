@@ -61,10 +61,9 @@ class Heard:
         known = self._by_nonce.get(nonce)
         return known is not None and link in known.by_link and stamp <= known.by_link[link][1]
 
-    def last_s(self, nonce: bytes) -> float | None:
-        """Return when a peer was last heard; None if it never was."""
-        known = self._by_nonce.get(nonce)
-        return known.seen_s if known else None
+    def get(self, nonce: bytes) -> Acquaintance | None:
+        """Return what is known of one peer; None if it was never heard."""
+        return self._by_nonce.get(nonce)
 
     def note(self, now: float, message: Message, source: Source, key: str = "") -> None:
         """Remember what an authentic message says of its sender. key: the ID of that which it is authentic under."""

@@ -126,6 +126,21 @@ class Lan:
         self.run(name, "ip", "link", "set", LINK, "up")
         return namespace
 
+    def join(self, other: "Lan", address: str, others: str, name: str = "router") -> str:
+        """Plug a router into this segment and another one, with an address on each; no broadcast passes it.
+
+        Returns its namespace, which goes with this segment.
+        """
+        namespace = self.client(address, name)
+        port = f"v{next(other._outer)}"
+        peer = ("peer", "name", "eth1", "netns", namespace, "address", random_mac())
+        administer("ip", "link", "add", port, "netns", other.namespace, "type", "veth", *peer)
+        other._ip("link", "set", port, "addrgenmode", "none", "master", BRIDGE, "up")
+        self.run(name, "ip", "address", "add", others, "dev", "eth1")
+        self.run(name, "ip", "link", "set", "eth1", "up")
+        self.run(name, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        return namespace
+
     def serve_leases(self, directory: Path, address: str = "10.77.0.1/24", name: str = "server") -> Path:
         """Plug a client with that address that is a DHCP server and a gateway (dnsmasq(8)); returns its lease file.
 

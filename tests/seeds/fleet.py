@@ -125,6 +125,8 @@ class Fleet:
         self.doubles: list[Double] = []
         self.broken: list[str] = []
         self._parted: list[tuple[float, float]] = []
+        self.is_routed = False
+        """Nobody hears what is addressed to somebody else, as beyond routers."""
 
     # What a scenario does
 
@@ -234,8 +236,8 @@ class Fleet:
     def _act(self, machine: Machine, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
-                case Send(payload):
-                    self._broadcast(machine, payload)
+                case Send(payload, _, to):
+                    self._broadcast(machine, payload, to if self.is_routed else frozenset())
                 case Clear():
                     self._say_ready(machine)
                 case Lost(claims) if machine.said_ready is None:
@@ -303,12 +305,14 @@ class Fleet:
             machine.due_s = float("inf")
             self._act(machine, machine.census.tick(self.now))
 
-    def _broadcast(self, sender: Machine, message: Any) -> None:
+    def _broadcast(self, sender: Machine, message: Any, to: frozenset[bytes]) -> None:
         self.frames += 1
         chance, loss, doubled = self.rng.random, self.loss, self._duplication
         groups: list[list[Machine]] = [[] for _ in self._delays]
         for machine in self.machines:
-            if machine is not sender and machine.up and machine.side == sender.side:
+            if machine is sender or (to and machine.nonce not in to):
+                continue
+            if machine.up and machine.side == sender.side:
                 for _ in range(2 if doubled and chance() < doubled else 1):
                     if not loss or chance() >= loss:
                         groups[int(chance() * DELAYS)].append(machine)

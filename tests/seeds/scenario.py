@@ -33,10 +33,11 @@ class Outcome:
     unreported: tuple[Double, ...]
 
 
-def play(seed: int) -> Outcome:
-    """Return what came of the scenario of that number."""
+def play(seed: int, *, routed: bool = False) -> Outcome:
+    """Return what came of the scenario of that number. routed: all are configured peers beyond routers."""
     with without_codec():
         fleet = Fleet(seed, loss=LOSSES[seed % len(LOSSES)])
+        fleet.is_routed = routed
         rng = fleet.rng
         fleet._duplication = rng.choice((0.0, 0.0, 0.1))
         delay_max_s = rng.choice((0.002, 0.004, 0.02, 0.06))

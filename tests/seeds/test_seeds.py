@@ -54,6 +54,16 @@ def test_a_fleet_that_changes_its_key_while_copies_of_it_boot(chunk: int) -> Non
         assert not outcome.unreported, outcome
 
 
+@pytest.mark.parametrize("chunk", range(2))
+def test_whatever_happens_to_a_few_machines_beyond_routers(chunk: int) -> None:
+    for seed in range(chunk * 500, (chunk + 1) * 500):
+        outcome = play(seed, routed=True)
+        assert not outcome.broken, outcome
+        assert not outcome.unready, outcome
+        assert not outcome.unreported, outcome
+        assert not outcome.missed or outcome.loss > 0.3, outcome
+
+
 def test_a_node_that_is_left_out_of_two_steps_is_deaf_and_the_simulation_sees_it() -> None:
     outcomes = [rotate(seed, left_out=True) for seed in range(20)]
     assert any(outcome.missed for outcome in outcomes)

@@ -158,6 +158,24 @@ def test_a_pinned_mac_is_a_legacy(root: Path) -> None:
     assert verdicts(this)["mac"] is Verdict.INHERITED
 
 
+def test_a_twin_beyond_a_router_has_reached_our_macs_and_addresses_so_they_are_ours(root: Path) -> None:
+    stamped(root)
+    this = begin(root, HOME)
+    this.contested = {Claim.MACHINE_ID: frozenset({disk.MACHINE_ID}), Claim.IPV6: frozenset({"fd00::77"})}
+    this.call_it_a_twin("a live peer presents it", on_segment=False)
+    this.begin()
+    assert this.renewal is not None
+    inherited = this.renewal.inherited
+    assert inherited["mac"] == inherited["ipv4-address"] == frozenset()
+    assert inherited["ipv6-address"] == fingerprints("ipv6-address", ["fd00::77"]), "but for what it contests"
+    assert inherited["machine-id"]
+    assert inherited["ssh-host-keys"]
+    again = begin(root, HOME)
+    again.begin()
+    assert again.renewal is not None
+    assert again.renewal.inherited == inherited, "nor are they renewed where that was cut off and goes on"
+
+
 def test_a_contested_mac_is_a_legacy_of_a_twin(root: Path) -> None:
     stamped(root)
     this = begin(root, HOME)
