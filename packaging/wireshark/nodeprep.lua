@@ -1,4 +1,5 @@
--- Wireshark dissector for the frames of nodeprep's peers (EtherType 0x88B5); docs/protocol.md has the format.
+-- Wireshark dissector for the messages of nodeprep's peers: frames with the EtherType 0x88B5, and datagrams to or from
+-- UDP port 7877 (for another one: Decode As). docs/protocol.md has the format.
 --
 -- Copy it to the folder of personal plugins (Help, About Wireshark, Folders), or
 --     tshark -X lua_script:nodeprep.lua -r capture.pcap
@@ -92,3 +93,4 @@ function nodeprep.dissector(buffer, packet, tree)
 end
 
 DissectorTable.get("ethertype"):add(0x88B5, nodeprep)
+DissectorTable.get("udp.port"):add(7877, nodeprep)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nodeprep.endpoint import DEFAULT_PORT
 from nodeprep.peers.message import ETHERTYPE, Claim, ClaimKind, Message, MessageType, Standing, claim, encode
 from tests.repo.sources import ROOT
 
@@ -28,9 +29,14 @@ def message(kind: MessageType, claims: frozenset[Claim], *answers: bytes, heard:
 
 def dissected(tmp_path: Path, *payloads: bytes) -> list[dict[str, Any]]:
     """Return what tshark makes of a capture of these payloads, frame by frame."""
+    return captured(tmp_path, *(struct.pack(">H", ETHERTYPE) + payload.ljust(46, b"\0") for payload in payloads))
+
+
+def captured(tmp_path: Path, *contents: bytes) -> list[dict[str, Any]]:
+    """Return what tshark makes of a capture of frames, each given from its EtherType on."""
     records = []
-    for payload in payloads:
-        frame = b"\xff" * 6 + MAC + struct.pack(">H", ETHERTYPE) + payload.ljust(46, b"\0")
+    for content in contents:
+        frame = b"\xff" * 6 + MAC + content
         records.append(struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame)
     capture = tmp_path / "frames.pcap"
     capture.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + b"".join(records))
@@ -89,6 +95,15 @@ def test_counts_that_do_not_agree_with_the_length_are_called_malformed(tmp_path:
     (payload,) = encode(message(MessageType.ANNOUNCE, frozenset({claim(KEY, ClaimKind.MAC, "x")})), KEY)
     (layers,) = dissected(tmp_path, payload[:36] + b"\x09" + payload[37:])
     assert "nodeprep.malformed" in json.dumps(layers)
+
+
+def test_a_datagram_is_read_like_a_frame(tmp_path: Path) -> None:
+    (payload,) = encode(message(MessageType.PROBE, frozenset({claim(KEY, ClaimKind.HOSTNAME, "x")})), KEY)
+    udp = struct.pack(">HHHH", DEFAULT_PORT, DEFAULT_PORT, 8 + len(payload), 0) + payload
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, b"\x0a\1\2\3", b"\x0a\1\2\4")
+    (layers,) = captured(tmp_path, b"\x08\x00" + ip + udp)
+    assert layers["nodeprep"]["nodeprep.nonce"] == hexes(NONCE)
+    assert layers["nodeprep"]["nodeprep.mac"] == hexes(payload[-16:])
 
 
 def test_another_protocol_under_the_same_ethertype_is_left_alone(tmp_path: Path) -> None:
