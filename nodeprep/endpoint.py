@@ -17,6 +17,9 @@ class Endpoint:
     address: str
     port: int = 0
 
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if self.version == 6 else f"{self.address}:{self.port}"
+
     @property
     def version(self) -> int:
         """Of the Internet Protocol: 4 or 6."""

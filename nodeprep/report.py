@@ -97,10 +97,12 @@ def peers(
     echoes: Mapping[str, object],
     keys: Sequence[str] = (),
     foreign: Sequence[tuple[Foreigner, int, bool]] = (),
+    silent: Sequence[str] = (),
 ) -> Document:
     """Return the part of the document on peers. known: with the second at which each was last heard; newest last.
 
     keys: IDs, the spoken one first. foreign: with the second as well, and whether it bears a MAC of ours; newest last.
+    silent: configured peers that were not heard yet.
     """
     return {
         "links": list(links),
@@ -114,6 +116,7 @@ def peers(
         "rejected_by": {reason.value: number for reason, number in rejected.items() if number},
         "echoes": sorted(echoes),
         "keys": list(keys),
+        "silent": list(silent),
         "foreign": [_foreigner(*one) for one in reversed(foreign)],
         "list": [_peer(peer, heard_s) for peer, heard_s in reversed(known[-PEERS_SHOWN_MAX:])],
     }

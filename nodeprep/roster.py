@@ -63,6 +63,7 @@ def as_text(peers: dict[str, Any], *, as_json: bool, now_s: float) -> str:
     ]
     on = ", ".join(peers["links"]) or "no link"
     lines.append(f"{peers['count']} heard on {on}" + (f"; {len(rows)} shown" if len(rows) < peers["count"] else ""))
+    lines += [f"not heard yet: {', '.join(peers['silent'])}"] if peers["silent"] else []
     lines += [_foreigner(one, now_s) for one in peers["foreign"]]
     if peers["rejected_by"]:
         by = ", ".join(f"{number} {reason}" for reason, number in sorted(peers["rejected_by"].items()))

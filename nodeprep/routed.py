@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from nodeprep.endpoint import Endpoint
-from nodeprep.host.datagrams import DatagramSocket, source_towards
+from nodeprep.host.datagrams import DatagramSocket, source_towards, speaks
 from nodeprep.segments import Intake
 
 UNICAST = "unicast/udp"
@@ -41,9 +41,19 @@ class Routed:
         towards = (source_towards(peer.address, peer.port) for peer in self._peers)
         return frozenset(source for source in towards if source)
 
+    @property
+    def silent(self) -> tuple[Endpoint, ...]:
+        """The configured peers of which nothing authentic was heard yet."""
+        heard = frozenset(self._where.values())
+        others = (peer for peer in self._peers - heard if peer.address not in self._own)
+        return tuple(sorted(others, key=lambda peer: (peer.version, peer.address, peer.port)))
+
     def follow(self, peers: Iterable[Endpoint], port: int) -> None:
-        """Speak to these peers and no others, from that port. Raises HostError where it cannot be had."""
-        self._peers = frozenset(peers)
+        """Speak to these peers and no others, from that port. Raises HostError where it cannot be had.
+
+        One list serves all nodes: whom this one has no way to, or not even the family, it cannot tell.
+        """
+        self._peers = frozenset(peer for peer in peers if speaks(peer.version))
         wanted = {peer.version for peer in self._peers}
         for version, opened in tuple(self._sockets.items()):
             if version not in wanted or opened.port != port:
@@ -59,8 +69,9 @@ class Routed:
     def know(self, nonce: bytes, address: str, port: int, size: int) -> None:
         """Take note that an authentic message of so many bytes came from there."""
         where = Endpoint(address, port)
-        self._where.pop(nonce, None)
-        self._where[nonce] = where
+        known = self._where.pop(nonce, where)
+        # Who repeats a configured peer's message from elsewhere does not draw its answers to himself.
+        self._where[nonce] = known if known in self._peers and where not in self._peers else where
         self._credit[where] = min(self._credit.pop(where, 0) + size, CREDIT_MAX_BYTES)
         for table in (self._where, self._credit):
             if len(table) > KNOWN_MAX:

@@ -99,7 +99,9 @@ def peers(wire: Wire | None) -> report.Document:
     if wire is None:
         return report.peers((), (), {}, {})
     census = wire.census
-    return report.peers(wire.links, wire.peers, census.rejected, census.echoes, wire.key_ids, wire.foreigners)
+    return report.peers(
+        wire.links, wire.peers, census.rejected, census.echoes, wire.key_ids, wire.foreigners, wire.silent
+    )
 
 
 def echoed(wire: Wire | None) -> list[Problem]:

@@ -116,6 +116,11 @@ class Wire:
             for one in self._foreigners.seen(self.now, self._heard_s)
         )
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The configured peers beyond routers that were not heard yet."""
+        return tuple(map(str, self._routed.silent))
+
     def _heard_s(self, nonce: bytes) -> float | None:
         known = self.census.heard(nonce)
         return known.seen_s if known else None

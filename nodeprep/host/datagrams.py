@@ -21,7 +21,7 @@ class DatagramSocket:
     """A non-blocking socket for one version of IP, on all addresses of the machine.
 
     The kernel hands over what bears our magic and a length that a message can have. Raises HostError where the port is
-    taken, or the machine has no such family.
+    taken.
     """
 
     def __init__(self, version: int, port: int) -> None:
@@ -63,6 +63,15 @@ class DatagramSocket:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+def speaks(version: int) -> bool:
+    """Whether this machine has that version of IP at all."""
+    try:
+        socket.socket(FAMILIES[version], socket.SOCK_DGRAM).close()
+    except OSError:
+        return False
+    return True
 
 
 def own_datagrams() -> bpf.Program:

@@ -77,6 +77,7 @@ def test_clones_in_two_segments_become_unique_and_a_late_one_too(make_clone: Mak
         assert told["links"] == ["eth0", "unicast/udp"]
         assert {where["link"] for peer in told["list"] for where in peer["heard_on"]} == {"unicast/udp"}
         assert not told["echoes"], "its own address is in its list"
+        assert told["silent"] == [f"{LATE}:7877"]
         shown = node.run("nodeprep", "peers").stdout
         assert f"unicast/udp  {address}" in shown
         openings = {row["opening"]: row["from"] for row in status(node)["openings"]["list"]}

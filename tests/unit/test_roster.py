@@ -58,6 +58,13 @@ def test_a_machine_reads_the_same_and_the_schema() -> None:
     assert PEERS["echoes"] == ["eth1"]
 
 
+def test_configured_peers_that_were_not_heard_are_named() -> None:
+    some = peers(("unicast/udp",), (), {}, {}, silent=("10.1.2.3:7877", "[fd00::5]:7000"))
+    text = roster.as_text(some, as_json=False, now_s=NOW_S)
+    assert text == "0 heard on unicast/udp\nnot heard yet: 10.1.2.3:7877, [fd00::5]:7000\n"
+    assert json.loads(roster.as_text(some, as_json=True, now_s=NOW_S))["silent"] == some["silent"]
+
+
 def test_nobody_there_is_said_in_one_line() -> None:
     assert roster.as_text(peers((), (), {}, {}), as_json=False, now_s=NOW_S) == "0 heard on no link\n"
 

@@ -58,6 +58,7 @@ def datagrams(monkeypatch: pytest.MonkeyPatch) -> dict[int, FakeDatagrams]:
     opened: dict[int, FakeDatagrams] = {}
     monkeypatch.setattr(FakeDatagrams, "opened", opened, raising=False)
     monkeypatch.setattr(routed, "DatagramSocket", FakeDatagrams)
+    monkeypatch.setattr(routed, "speaks", lambda version: True)
     monkeypatch.setattr(routed, "source_towards", lambda address, port: SOURCES.get(address))
     monkeypatch.setattr(FakeSocket, "opened", {}, raising=False)
     monkeypatch.setattr(segments, "LinkSocket", FakeSocket)
@@ -142,6 +143,46 @@ def test_who_is_not_configured_gets_no_more_bytes_than_came_from_there(datagrams
         for _ in range(1000):
             peers.send(bytes(170), {LOW})
         assert sum(len(payload) for payload, _, _ in datagrams[4].sent) <= CREDIT_MAX_BYTES
+
+    in_loop(work)
+
+
+def test_a_machine_without_ipv6_leaves_those_peers_out(
+    datagrams: dict[int, FakeDatagrams], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        monkeypatch.setattr(routed, "speaks", lambda version: version == 4)
+        peers = Routed(Intake(lambda *_: None))
+        peers.follow((A, SIX), 7877)
+        peers.send(b"probe")
+        assert set(datagrams) == {4}
+        assert told(datagrams[4]) == {(A.address, A.port)}
+
+    in_loop(work)
+
+
+def test_who_repeats_a_peers_message_from_elsewhere_does_not_draw_its_answers(
+    datagrams: dict[int, FakeDatagrams],
+) -> None:
+    def work() -> None:
+        peers = Routed(Intake(lambda *_: None))
+        peers.follow((A,), 7877)
+        peers.know(LOW, A.address, A.port, 100)
+        peers.know(LOW, STRANGER.address, STRANGER.port, 1000)
+        peers.send(b"answer", {LOW})
+        assert told(datagrams[4]) == {(A.address, A.port)}
+
+    in_loop(work)
+
+
+def test_the_configured_that_were_not_heard_are_known() -> None:
+    def work() -> None:
+        peers = Routed(Intake(lambda *_: None))
+        peers.follow((A, B, SIX), 7877)
+        peers.spare({SIX.address})
+        assert [str(one) for one in peers.silent] == ["10.1.2.3:7877", "10.1.2.4:7000"]
+        peers.know(LOW, A.address, A.port, 100)
+        assert peers.silent == (B,)
 
     in_loop(work)
 
