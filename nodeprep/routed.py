@@ -26,6 +26,8 @@ class Routed:
         self._intake = intake
         self._sockets: dict[int, DatagramSocket] = {}
         self._peers: frozenset[Endpoint] = frozenset()
+        self.sources: frozenset[str] = frozenset()
+        """The addresses of this machine that its configured peers see as the sender's."""
         self._own: frozenset[str] = frozenset()
         self._where: dict[bytes, Endpoint] = {}
         self._credit: dict[Endpoint, int] = {}
@@ -34,12 +36,6 @@ class Routed:
     def names(self) -> tuple[str, ...]:
         """What stands for it among the links that are listened on."""
         return (UNICAST,) if self._sockets else ()
-
-    @property
-    def sources(self) -> frozenset[str]:
-        """The addresses of this machine that its configured peers see as the sender's."""
-        towards = (source_towards(peer.address, peer.port) for peer in self._peers)
-        return frozenset(source for source in towards if source)
 
     @property
     def silent(self) -> tuple[Endpoint, ...]:
@@ -61,10 +57,13 @@ class Routed:
         for version in sorted(wanted - self._sockets.keys()):
             self._sockets[version] = DatagramSocket(version, port)
             self._intake.add(self._sockets[version], UNICAST)
+        self.look()
 
-    def spare(self, own: Collection[str]) -> None:
-        """Leave out these addresses, which are this machine's: one list of peers serves all of them."""
-        self._own = frozenset(own)
+    def look(self) -> None:
+        """See which of the configured addresses are this machine's, on whatever link, and which the others see."""
+        towards = {peer.address: source_towards(peer.address, peer.port) for peer in self._peers}
+        self._own = frozenset(address for address, source in towards.items() if source == address)
+        self.sources = frozenset(source for source in towards.values() if source) - self._own
 
     def know(self, nonce: bytes, address: str, port: int, size: int) -> None:
         """Take note that an authentic message of so many bytes came from there."""

@@ -133,7 +133,7 @@ class Wire:
     def listen(self, links: Iterable[Link]) -> frozenset[str]:
         """Listen on those of the machine's links that speak; return those that may lead where we were not heard yet."""
         self._presence.links = tuple(links)
-        self._routed.spare({address.address for link in self._presence.links for address in link.addresses})
+        self._routed.look()
         return self._segments.listen(self._presence.links)
 
     def route(self, peers: Iterable[Endpoint], port: int) -> None:

@@ -141,6 +141,13 @@ def test_the_source_towards_a_peer_is_told_and_nothing_is_sent(segment: Segment)
     assert run(segment.inside.name, code) == [segment.inside.ipv4, segment.inside.ipv6, None]
 
 
+def test_towards_an_address_of_its_own_the_source_is_that_address_on_whatever_link(segment: Segment) -> None:
+    for address in ("10.99.0.1/32", "fd99::1/128"):  # as a host has that speaks BGP to its fabric
+        segment.inside.run("ip", "address", "add", address, "dev", "lo")
+    own = [segment.inside.ipv4, segment.inside.ipv6, "10.99.0.1", "fd99::1"]
+    assert run(segment.inside.name, f"show([datagrams.source_towards(each, 7877) for each in {own!r}])") == own
+
+
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("mutual", [True, False], ids=["both list each other", "only the late one has a list"])
 def test_a_late_twin_beyond_a_router_yields(segment: Segment, version: int, mutual: bool) -> None:

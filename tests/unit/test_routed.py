@@ -78,16 +78,20 @@ def told(opened: FakeDatagrams) -> set[tuple[str, int]]:
     return {(address, port) for _, address, port in opened.sent}
 
 
-def test_what_is_said_to_all_goes_to_the_configured_peers_but_oneself(datagrams: dict[int, FakeDatagrams]) -> None:
+def test_what_is_said_to_all_goes_to_the_configured_peers_but_oneself(
+    datagrams: dict[int, FakeDatagrams], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOURCES, A.address, A.address)
+
     def work() -> None:
         peers = Routed(Intake(lambda *_: None))
         assert not peers.names
         peers.follow((A, B, SIX), 7877)
-        peers.spare({A.address})
         peers.send(b"probe")
         assert told(datagrams[4]) == {("10.1.2.4", 7000)}
         assert told(datagrams[6]) == {("fd00::5", 7877)}
         assert peers.names == (UNICAST,)
+        assert peers.sources == {"10.9.0.1"}
 
     in_loop(work)
 
@@ -175,11 +179,12 @@ def test_who_repeats_a_peers_message_from_elsewhere_does_not_draw_its_answers(
     in_loop(work)
 
 
-def test_the_configured_that_were_not_heard_are_known() -> None:
+def test_the_configured_that_were_not_heard_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOURCES, SIX.address, SIX.address)
+
     def work() -> None:
         peers = Routed(Intake(lambda *_: None))
         peers.follow((A, B, SIX), 7877)
-        peers.spare({SIX.address})
         assert [str(one) for one in peers.silent] == ["10.1.2.3:7877", "10.1.2.4:7000"]
         peers.know(LOW, A.address, A.port, 100)
         assert peers.silent == (B,)

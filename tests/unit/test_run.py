@@ -10,6 +10,7 @@ import pytest
 
 from nodeprep import config, naming, renewal, run, stamp
 from nodeprep.config import Config
+from nodeprep.endpoint import Endpoint
 from nodeprep.errors import ConfigError
 from nodeprep.host import programs
 from nodeprep.host.local import LocalMachine
@@ -525,6 +526,18 @@ def test_a_firewall_that_is_not_driven(root: Path, mode: str, is_refused: bool) 
             openings_of(machine, settings)
     else:
         assert openings_of(machine, settings)
+
+
+def test_peers_beyond_routers_are_let_in_and_nobody_else(root: Path) -> None:
+    role = Path(__file__).parents[2] / "config/roles.d/worker.toml"
+    disk.put(root, "/usr/share/nodeprep/roles.d/worker.toml", role.read_bytes())
+    named = config.Peers(
+        unicast=(Endpoint("10.1.2.3"), Endpoint("fd00::5", 7000), Endpoint("10.1.2.3", 7001)), port=7900
+    )
+    machine = LocalMachine("test", str(root))
+    plain, wider = (openings_of(machine, replace(Config(), peers=peers)) for peers in (config.Peers(), named))
+    (own,) = set(wider) - set(plain)
+    assert (own.title, own.sources) == ("7900/udp", ("10.1.2.3/32", "fd00::5/128"))
 
 
 def test_nothing_is_wanting_on_a_machine_of_its_own(root: Path) -> None:
