@@ -248,9 +248,7 @@ class Daemon:
         if not guard.contested:
             self._herald.say_adopted(this, self._state)
             await asyncio.to_thread(this.finish)
-        problems, warnings = tell.weigh(this, Contest(clear=True), self._openings, guard.holders)
-        # Whatever the policy: after READY no other one is taken from a pool.
-        problems = [p._replace(code="conflict") if p.code == "no-pool-address" else p for p in problems]
+        problems, warnings = tell.weigh(this, Contest(clear=True), self._openings, guard.holders, is_ready=True)
         if (problems, warnings) != self._judged:
             await self._conclude(problems, warnings)
 

@@ -20,11 +20,18 @@ NOT_POOLED = (("ipv4-address", "conflict"), ("ipv6-address", "conflict"))
 
 
 def weigh(
-    this: Run, contest: Contest, openings: report.Document, holders: Sequence[Sighting], holding: Sequence[str] = ()
+    this: Run,
+    contest: Contest,
+    openings: report.Document,
+    holders: Sequence[Sighting],
+    holding: Sequence[str] = (),
+    *,
+    is_ready: bool = False,
 ) -> tuple[list[Problem], list[Problem]]:
     """Return what keeps the node from being ready, and what an operator should know besides.
 
     holders: who without nodeprep answers for what is contested. holding: what still holds the old machine ID.
+    is_ready: it was before, and no other address is taken from a pool any more, whatever the policy.
     """
     by_name = {artefact.name: artefact for artefact in this.artefacts}
     failed = {o.subject: o.detail for o in this.outcomes.values() if o.result is not Result.DONE}
@@ -37,7 +44,7 @@ def weigh(
         problems.insert(0, _joined_clone(this, this.decision.reason))
     elif this.decision.joined and this.contested:
         problems.insert(0, _joined_clone(this, "a live peer presents the identity of this joined machine"))
-    if this.config.address.on_conflict == "pool":
+    if this.config.address.on_conflict == "pool" and not is_ready:
         problems = [p._replace(code="no-pool-address") if (p.subject, p.code) in NOT_POOLED else p for p in problems]
     if "openings" in failed:
         problems.append(Problem("openings", "openings", failed["openings"]))

@@ -66,7 +66,6 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._epoch_s = time.time() - self._loop.time()
         self._presence = Presence(keyring)
-        self.values = self._presence.values
         self._nonce = nonce
         self._role = role
         self._on_event = on_event
@@ -171,6 +170,10 @@ class Wire:
     def remind(self) -> None:
         """Say at once what is else said later: a link leads to a segment that may not have heard it."""
         self._take(self.census, self.census.remind(self.now))
+
+    def values(self, claims: Iterable[codec.Claim]) -> dict[Claim, Values]:
+        """Return which of our values these claims stand for."""
+        return self._presence.values(claims)
 
     def close(self) -> None:
         """Close the sockets and stop the clock."""
