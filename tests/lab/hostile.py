@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ from tests.lab.lan import LINK, namespace_path
 
 ROOT = Path(__file__).parents[2]
 BROADCAST = b"\xff" * 6
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h; not in the socket module
+HEARD_S = 1800
+QUEUE_BYTES = 16 * 1024 * 1024
+"""Of what came and was not read yet: a hundred machines that boot leave the recorder little of the processor."""
 
 
 def noise(recorded: Sequence[bytes], seed: int = 1) -> list[tuple[bytes, bytes]]:
@@ -78,15 +83,17 @@ def flood(namespace: str, frames: Sequence[tuple[bytes, bytes]], rate: int, fold
 def hearing(namespace: str) -> Iterator[list[bytes]]:
     """Record the payloads that are said on the segment; the list is filled when the context ends."""
     recorded: list[bytes] = []
-    process = subprocess.Popen(
-        _command(namespace, "--hear", "600"), stdout=subprocess.PIPE, text=True, env=_environment()
-    )
-    try:
-        yield recorded
-    finally:
-        process.terminate()
-        out, _ = process.communicate(timeout=10)
-        recorded += [bytes.fromhex(line.split()[1]) for line in out.splitlines() if line.endswith(" .")]
+    # A file: a pipe that nobody reads until the end holds 64 KiB, and what came after that was lost without a word.
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(_command(namespace, "--hear", str(HEARD_S)), stdout=out, env=_environment())
+        try:
+            yield recorded
+        finally:
+            assert process.poll() is None, "the recorder ended before what it was to record"
+            process.terminate()
+            process.wait(timeout=10)
+            out.seek(0)
+            recorded += [bytes.fromhex(line.split()[1]) for line in out if line.endswith(" .\n")]
 
 
 def _command(namespace: str, *arguments: str) -> tuple[str, ...]:
@@ -116,6 +123,7 @@ def _send(frames: Sequence[bytes], rate: int, seconds: float) -> None:
 def _hear(seconds: float) -> None:
     until_s = time.monotonic() + seconds
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE)) as tap:
+        tap.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES)
         tap.bind((LINK, ETHERTYPE))
         while time.monotonic() < until_s:
             frame = tap.recv(2048)
