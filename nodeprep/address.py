@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from nodeprep.artefacts.ipv4_address import bare
 from nodeprep.errors import HostError
-from nodeprep.host.arp import arp_holder
+from nodeprep.host.arp import arp_holder, arp_holders
 from nodeprep.model import Claim, Finding, Profile, Verdict
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
@@ -17,6 +18,11 @@ from nodeprep.pool import candidates
 from nodeprep.run import Run
 from nodeprep.steps import Fresh, Situation
 from nodeprep.wire import Wire
+
+FIRST_ASKED, ASKED_MAX = 4, 256
+"""How many addresses are asked for at once by ARP: few in a pool that is mostly free, four times as many at each go."""
+CLAIMS_MAX = 16
+"""How many of those that nobody answers for are claimed to the peers, each for the time of a probing."""
 
 
 async def secure_address(
@@ -34,7 +40,13 @@ async def secure_address(
         tell(f"looking for a free {claim.value} in the pool")
         mac_doubled = any(f.subject == "mac" and f.verdict is Verdict.CONFLICT for f in this.findings)
         mac = next((link.mac for link in situation.links if link.name == profile.link and not mac_doubled), fresh.mac)
-        for candidate in candidates(this.config.address.pool, old, taken(situation), fresh.seed):
+        tries = 0
+        async for candidate in _unheld(
+            candidates(this.config.address.pool, old, taken(situation), fresh.seed), profile.link or "", mac, claim
+        ):
+            tries += 1
+            if tries > CLAIMS_MAX:
+                break
             if await _free(this, wire, profile.link or "", mac, claim, candidate):
                 if family == 4:
                     fresh = replace(fresh, ipv4_address=candidate)
@@ -64,6 +76,22 @@ def _held(situation: Situation, family: int, finding: Finding) -> tuple[Profile,
             if profile.link in links and bare((address,)) & finding.values:
                 return profile, address
     return None
+
+
+async def _unheld(drawn: Iterator[str], link: str, mac: str, claim: Claim) -> AsyncIterator[str]:
+    """Yield those of the candidates that nobody on the link answers for, as far as that can be asked."""
+    asked = FIRST_ASKED
+    while portion := list(islice(drawn, asked)):
+        held: Collection[str] = ()
+        if claim is Claim.IPV4:
+            try:
+                held = await asyncio.to_thread(arp_holders, link, mac, [each.partition("/")[0] for each in portion])
+            except HostError:
+                return
+        for each in portion:
+            if each.partition("/")[0] not in held:
+                yield each
+        asked = min(asked * 4, ASKED_MAX)
 
 
 async def _free(this: Run, wire: Wire, link: str, mac: str, claim: Claim, candidate: str) -> bool:

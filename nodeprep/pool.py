@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
+from math import gcd
 
 POOL_LIMIT = 65536
-CANDIDATES_MAX = 16
+CANDIDATES_MAX = 512
 
 Address = IPv4Address | IPv6Address
 
@@ -42,9 +43,9 @@ def parse_pool(text: str) -> Pool:
 
 
 def candidates(pools: Sequence[Pool], old: str, excluded: frozenset[str], salt: bytes) -> Iterator[str]:
-    """Yield addresses as ADDRESS/PREFIX from the pools, of the network that the old one is in.
+    """Yield addresses as ADDRESS/PREFIX from the pools, of the network that the old one is in, CANDIDATES_MAX at most.
 
-    They start at a place of the pool that the salt chooses, so that twins do not all try the first one.
+    Their order is the salt's: twins do not all try the first one, and do not meet at the end of those that are taken.
     """
     network = ip_interface(old).network
     ends = network.version == 4 and network.prefixlen < 31
@@ -53,10 +54,13 @@ def candidates(pools: Sequence[Pool], old: str, excluded: frozenset[str], salt: 
     size = sum(len(pool) for pool in usable)
     if not size:
         return
-    start = int.from_bytes(hashlib.blake2s(salt, digest_size=8).digest(), "big")
+    digest = hashlib.blake2s(salt, digest_size=16).digest()
+    start, stride = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big") % size or 1
+    while gcd(stride, size) > 1:
+        stride += 1
     found = 0
-    for offset in range(size):
-        place = (start + offset) % size
+    for number in range(size):
+        place = (start + number * stride) % size
         for pool in usable:
             if place < len(pool):
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address
 
 from nodeprep.errors import HostError
@@ -21,26 +22,35 @@ ARP = struct.Struct(">HHBBH6s4s6s4s")
 
 
 def arp_holder(link: str, sender_mac: str, address: str) -> str | None:
-    """Return the MAC of a machine on the link that answers for an IPv4 address, or None (RFC 5227, 2.1.1).
+    """Return the MAC of a machine on the link that answers for an IPv4 address, or None; see `arp_holders`."""
+    return arp_holders(link, sender_mac, (address,)).get(address)
 
-    Takes at most half a second. sender_mac is presented as ours: one that no twin shares, or its answer would go to the
-    twin. Raises HostError where no socket can be had.
+
+def arp_holders(link: str, sender_mac: str, addresses: Collection[str]) -> dict[str, str]:
+    """Return address → MAC of the machine on the link that answers for it, of those that are held (RFC 5227, 2.1.1).
+
+    Takes at most half a second for all. sender_mac is presented as ours: one that no twin shares, or its answer would
+    go to the twin. Raises HostError where no socket can be had.
     """
     own = mac_bytes(sender_mac)
-    wanted = IPv4Address(address).packed
+    wanted = {IPv4Address(address).packed: address for address in addresses}
+    found: dict[str, str] = {}
     try:
         with _opened(link) as arp:
             # Answers to a MAC that the link does not bear yet would be filtered out.
             index = socket.if_nametoindex(link)
             arp.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, struct.pack("iHH8s", index, PACKET_MR_PROMISC, 0, b""))
             for number in range(ARP_PROBE_NUM):
-                arp.send(_request(own, NOBODY, wanted))
+                for packed in wanted:
+                    arp.send(_request(own, NOBODY, packed))
                 wait_s = ARP_PROBE_INTERVAL_S + (ARP_LAST_WAIT_S if number == ARP_PROBE_NUM - 1 else 0)
-                if holder := _listen(arp, time.monotonic() + wait_s, own, wanted):
-                    return holder
+                for packed, mac in _listen(arp, time.monotonic() + wait_s, own, frozenset(wanted)):
+                    found[wanted.pop(packed)] = mac
+                if not wanted:
+                    break
     except OSError as error:
-        raise HostError(f"{link}: ARP probe for {address}: {error.strerror or error}") from error
-    return None
+        raise HostError(f"{link}: ARP probe for {', '.join(wanted.values())}: {error.strerror or error}") from error
+    return found
 
 
 def arp_announce(link: str, mac: str, address: str) -> None:
@@ -68,18 +78,19 @@ def _request(own_mac: bytes, own: bytes, wanted: bytes) -> bytes:
     return header + ARP.pack(1, 0x0800, 6, 4, 1, own_mac, own, bytes(6), wanted)
 
 
-def _listen(arp: socket.socket, until_s: float, own: bytes, wanted: bytes) -> str | None:
-    """Return who has, or probes for, the address before the time is up."""
-    while (left_s := until_s - time.monotonic()) > 0:
+def _listen(arp: socket.socket, until_s: float, own: bytes, wanted: frozenset[bytes]) -> Iterator[tuple[bytes, str]]:
+    """Yield who has, or probes for, each of the addresses, once, until the time is up or all have somebody."""
+    left = set(wanted)
+    while left and (left_s := until_s - time.monotonic()) > 0:
         arp.settimeout(left_s)
         try:
             frame, address = arp.recvfrom(FRAME_MAX_BYTES)
         except TimeoutError:
-            return None
+            return
         if address[2] == socket.PACKET_OUTGOING or len(frame) < 14 + ARP.size:
             continue
         _, _, _, _, _, sender_mac, sender_ip, _, target_ip = ARP.unpack_from(frame, 14)
-        probes_too = sender_ip == NOBODY and target_ip == wanted
-        if sender_mac != own and (sender_ip == wanted or probes_too):
-            return mac_text(sender_mac)
-    return None
+        about = target_ip if sender_ip == NOBODY else sender_ip  # who probes for it would have it too
+        if sender_mac != own and about in left:
+            left.remove(about)
+            yield about, mac_text(sender_mac)

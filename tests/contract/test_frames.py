@@ -197,3 +197,16 @@ def test_the_holder_of_an_ipv4_address_is_found_and_nobody_where_there_is_none(s
         "show([arp.arp_holder('v0', mac('v0'), address) for address in ('10.77.0.2', '10.77.0.77')])",
     )
     assert found == [mac(segment, "outside"), None]
+
+
+def test_of_many_addresses_those_that_are_held_are_found_at_once(segment: Segment) -> None:
+    segment.outside.run("ip", "address", "add", "10.77.0.200/24", "dev", "v0")
+    found = run(
+        segment.inside.name,
+        "began_s = time.monotonic()\n"
+        "held = arp.arp_holders('v0', mac('v0'), [f'10.77.0.{n}' for n in range(2, 255)])\n"
+        "show([held, time.monotonic() - began_s])",
+    )
+    holder = mac(segment, "outside")
+    assert found[0] == {"10.77.0.2": holder, "10.77.0.200": holder}
+    assert found[1] < 3, "and not one after the other"

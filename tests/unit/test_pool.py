@@ -49,7 +49,7 @@ def test_each_address_is_tried_once() -> None:
 
 
 def test_not_for_ever() -> None:
-    assert len(tried("10.77.0.1-10.77.0.254")) == CANDIDATES_MAX
+    assert len(tried("10.77.0.1-10.77.3.254", old="10.77.0.11/16")) == CANDIDATES_MAX
 
 
 def test_addresses_of_another_network_would_not_be_reached() -> None:
@@ -79,6 +79,11 @@ def test_no_pool_no_candidate() -> None:
 def test_twins_start_in_different_places() -> None:
     starts = {tried("10.77.0.1-10.77.0.254", salt=bytes([salt]))[0] for salt in range(20)}
     assert len(starts) > 10
+
+
+def test_twins_that_start_at_one_place_go_on_in_different_orders() -> None:
+    orders = {tuple(tried("10.77.0.1-10.77.0.5", salt=bytes([salt]))) for salt in range(100)}
+    assert len(orders) > 5, "more than one for each place to start"
 
 
 def test_one_salt_one_order() -> None:
