@@ -105,7 +105,7 @@ def numbers(protocol: str) -> tuple[int, ...]:
     return (IP_PROTOCOLS[protocol],) if protocol in IP_PROTOCOLS else tuple(_ICMP.values())
 
 
-def number(listed: object) -> object:
+def number(listed: Any) -> Any:
     """Return a protocol's number for its name, as it may be listed; anything else as it is."""
     return _NAMES.get(listed, listed) if isinstance(listed, str) else listed
 
