@@ -7,26 +7,22 @@ ever written. An accept here does not open what another table drops: `closed_by`
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from signal import SIGSEGV
 
 from nodeprep.errors import HostError
-from nodeprep.host.firewall.ruleset import SSH_PORT, TABLE, Json, canonical, number, numbers, opened, ruleset
+from nodeprep.host.firewall import sshd
+from nodeprep.host.firewall.invocation import run
+from nodeprep.host.firewall.ruleset import TABLE, Json, canonical, number, numbers, opened, ruleset
 from nodeprep.model import ICMP_ECHO, Opening
-
-TIMEOUT_S = 15.0
 
 _CLEARED: list[Json] = [{"add": {"table": TABLE}}, {"delete": {"table": TABLE}}]
 """Deleting what does not exist fails, so it is added first."""
 _SPARED = re.compile(r"(?i)nodeprep |(\S+ )?(kube|cali|cilium|flannel)")
 """Our table, and tables or chains of kube-proxy or a CNI."""
-_SSHD_PORT = re.compile(r"(?im)^\s*(?:port[\s=]+|listenaddress[\s=]+(?:\[\S+\]|[^:\s]+):)(\d+)(?!\S)")
-_SOCKET_PORT = re.compile(r"(?m)^Listen=\S*:(\d+) \(Stream\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +85,18 @@ class Nftables:
         return tuple(closing)
 
     def ssh_ports(self) -> tuple[int, ...]:
-        """Return the ports that sshd(8) is reached on, sorted; 22 where nothing tells.
-
-        The union of what sshd is configured to, what it listens on now, and what ssh.socket listens on for it: they
-        differ while a changed configuration waits for a restart, and none of them may lock anyone out.
-        """
-        configuration = self._ask("sshd", "-T")
-        if configuration is None:  # sshd -T wants host keys and /run/sshd, which early in a boot are not there yet
-            files = (Path("/etc/ssh/sshd_config"), *Path("/etc/ssh/sshd_config.d").glob("*.conf"))
-            configuration = "\n".join(path.read_text(errors="replace") for path in files if os.access(path, os.R_OK))
-        ports = set(_SSHD_PORT.findall(configuration))
-        for line in (self._ask("ss", "-Hltnp") or "").splitlines():
-            address, _, port = line.split()[3].rpartition(":")
-            if '"sshd"' in line and not address.startswith(("127.", "[::1]")):  # those are forwardings of a session
-                ports.add(port)
-        socket = self._ask("systemctl", "show", "--property=ActiveState,Listen", "ssh.socket") or ""
-        if "ActiveState=active" in socket:
-            ports.update(_SOCKET_PORT.findall(socket))
-        return tuple(sorted(int(port) for port in ports)) or (SSH_PORT,)
+        """Return the ports that sshd(8) is reached on."""
+        return sshd.ports(self._prefix)
 
     def _list(self, *what: str) -> list[Json] | None:
         """Return what nft lists, or None if that does not exist."""
-        done = self._run("nft", "-j", "list", *what)
+        done = run(self._prefix, "nft", "-j", "list", *what)
         if done.returncode and done.stderr.startswith("Error: No such file or directory"):
             return None
         return list(json.loads(self._checked(done))["nftables"])
 
     def _transaction(self, commands: Sequence[Json]) -> None:
-        self._checked(self._run("nft", "-j", "-f", "-", stdin=json.dumps({"nftables": commands})))
+        self._checked(run(self._prefix, "nft", "-j", "-f", "-", stdin=json.dumps({"nftables": commands})))
 
     def _checked(self, done: subprocess.CompletedProcess[str]) -> str:
         if done.returncode == 0:
@@ -126,21 +106,6 @@ class Nftables:
             # So does the nft 1.0.6 of Debian 12 at sets that an nft 1.1 made, as containers bring it.
             words = "it crashed; has a newer nft made a table that this one cannot read? " + words
         raise HostError(f"nft: {words.strip() or f'exit status {done.returncode}'}")
-
-    def _ask(self, *argv: str) -> str | None:
-        """Return what a program says, or None if it is not there or fails."""
-        try:
-            done = self._run(*argv)
-        except HostError:
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-    def _run(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        how: Json = {"input": stdin, "capture_output": True, "text": True, "timeout": TIMEOUT_S}
-        try:
-            return subprocess.run((*self._prefix, *argv), env={**os.environ, "LC_ALL": "C"}, check=False, **how)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise HostError(f"{argv[0]}: {error}") from error
 
 
 def _last_word(rules: Sequence[Sequence[Json]]) -> str:

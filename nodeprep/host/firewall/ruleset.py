@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from nodeprep.errors import HostError
+from nodeprep.host.firewall.sshd import SSH_PORT
 from nodeprep.model import ICMP_ECHO, IP_PROTOCOLS, Opening
 
 # The hook goes on after an accept and ends at a drop, so a table that drops belongs behind every one that has
@@ -21,7 +22,6 @@ from nodeprep.model import ICMP_ECHO, IP_PROTOCOLS, Opening
 # hook, in which there is no chain of ours.
 PRIORITY = 110
 POLICIES = {"enforce": "drop", "open": "accept"}
-SSH_PORT = 22
 COMMENT_BYTES = 127  # NFTNL_UDATA_COMMENT_MAXLEN is 128, with the terminator
 
 Json: TypeAlias = dict[str, Any]
