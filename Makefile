@@ -21,8 +21,9 @@ SOURCES := $(wildcard $(shell git ls-files --cached --others --exclude-standard)
 
 # Debian's packages by what needs them.
 NEED_RUN := nftables openssh-client python3-dbus-next python3-pyroute2 python3-structlog python3-systemd
-# Private buses and networks of the quick tests.
-NEED_UNIT := dbus-daemon iproute2 python3-yaml util-linux
+# Private buses and networks of the quick tests, and the firewalls' own readers of rules. Not firewalld, which would
+# start where it is installed.
+NEED_UNIT := dbus-daemon iproute2 iptables python3-firewall python3-yaml ufw util-linux
 NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
 # The compiler's part is for systemd-python, which the index has as source only.
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
@@ -143,7 +144,7 @@ $(DEB): $(SOURCES)
 
 # The environments are made again when what they are to hold has changed, not with every touch of pyproject.toml.
 .venv/debian.txt: PARTS := test
-.venv/index.txt: PARTS := dependencies test lint
+.venv/index.txt: PARTS := dependencies test lint clouds
 .venv/debian.txt .venv/index.txt: always
 	@$(call need,python3)
 	@mkdir -p .venv

@@ -26,6 +26,8 @@ nodeprep gives a cloned machine an identity of its own.
   nodeprep peers [--json] [--watch]          which machines of the fleet are there, and what they contest
   nodeprep plan [--json]                     what would be done at the next boot, and why; does nothing
   nodeprep decide renew|keep                 what this machine is, where it cannot tell: a copy, or the machine itself
+  nodeprep ports [--role ROLE]... [--format table|json|nft|iptables|ufw|firewalld|aws|gcp|azure|terraform]
+                                             what roles need open, and from whom, also for those who apply it elsewhere
   nodeprep explain CODE                      what a code in status or journal means, and the remedy
   nodeprep seal [--root DIR] [--dry-run] [--keep-fleet-key] [--reset-joined] [--poweroff]
                                              take this machine's identity out of the image that is to be cloned
@@ -66,6 +68,8 @@ def run_verb(arguments: list[str]) -> int:
             return decide(arguments[1:])
         case "explain":
             return explain(arguments[1:])
+        case "ports":
+            return ports(arguments[1:])
         case "seal":
             return seal(arguments[1:])
         case "key":
@@ -75,7 +79,9 @@ def run_verb(arguments: list[str]) -> int:
         case "restore":
             return restore(arguments[1:])
         case "adopt":
-            return adopt()
+            from nodeprep import preview  # noqa: PLC0415
+
+            return preview.adopt()
         case "daemon":
             from nodeprep import daemon  # noqa: PLC0415 (250 ms that no other verb pays)
 
@@ -218,6 +224,14 @@ def plan(arguments: list[str]) -> int:
     return preview.main(as_json=bool(arguments))
 
 
+def ports(arguments: list[str]) -> int:
+    """Show what the roles need open."""
+    from nodeprep import ports  # noqa: PLC0415 (what no other verb needs)
+
+    request = ports.parse(arguments)
+    return usage(request) if isinstance(request, str) else ports.main(request)
+
+
 def seal(arguments: list[str]) -> int:
     """Take the identity out of an image, or say what is still in it."""
     from nodeprep import template  # noqa: PLC0415 (what no other verb needs)
@@ -261,23 +275,6 @@ def decide(arguments: list[str]) -> int:
     from nodeprep import decide  # noqa: PLC0415 (what no other verb needs)
 
     return decide.main(arguments[0])
-
-
-def adopt() -> int:
-    """Take this machine's identity as its own."""
-    import asyncio  # noqa: PLC0415
-
-    from nodeprep import preview, run  # noqa: PLC0415
-    from nodeprep.errors import NodeprepError  # noqa: PLC0415
-
-    try:
-        # With links and profiles: what they pin is this machine's own from now on, and a legacy to its clones.
-        written = run.adopt(asyncio.run(preview.view()))
-    except NodeprepError as error:
-        print(f"nodeprep: {error}", file=sys.stderr)
-        return 1
-    print("adopted this machine's identity" if written else "nothing to adopt: a stamp or an image's mark is there")
-    return 0
 
 
 if __name__ == "__main__":

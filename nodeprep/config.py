@@ -10,9 +10,11 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_interface
 from typing import Any
 
+from nodeprep import cluster
+from nodeprep.cluster import Cluster, Ports
 from nodeprep.endpoint import DEFAULT_PORT, Endpoint, parse_endpoint
 from nodeprep.errors import ConfigError
 from nodeprep.machine import MachineView
@@ -88,14 +90,6 @@ class Firewall:
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
-    """Who may reach them: `[cluster]`."""
-
-    nodes: tuple[str, ...] = ()
-    clients: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Attic:
     """What is kept of what renewals replaced: `[attic]`."""
 
@@ -114,6 +108,7 @@ class Config:
     peers: Peers = Peers()
     firewall: Firewall = Firewall()
     cluster: Cluster = Cluster()
+    ports: Ports = Ports()
     attic: Attic = Attic()
     origins: tuple[tuple[str, str], ...] = ()
     """Key and file of every key that is set, for errors that only show later."""
@@ -196,21 +191,17 @@ def _value(path: str, key: str, value: Any) -> Any:
         return _template(path, key, value)
     if key == "peers.links" and value == "auto":
         return ()
+    section, _, name = key.partition(".")
+    if section in ("cluster", "ports"):
+        return cluster.value(path, section, name, value)
     texts = _texts(path, key, value)
     try:
         if key == "address.pool":
             return tuple(parse_pool(text) for text in texts)
-        if key in ("cluster.nodes", "cluster.clients"):
-            return tuple(str(ip_network(text)) for text in texts)
         if key == "peers.unicast":
             return tuple(parse_endpoint(text) for text in texts)
     except ValueError as error:
-        example = {
-            "address.pool": "10.77.0.100-10.77.0.199",
-            "cluster.nodes": "10.77.0.0/24",
-            "cluster.clients": "10.77.0.0/24",
-            "peers.unicast": '10.1.2.3", "fd00::5", "10.1.2.4:7877',
-        }[key]
+        example = {"peers": '10.1.2.3", "fd00::5", "10.1.2.4:7877'}.get(section, "10.77.0.100-10.77.0.199")
         raise ConfigError(path, key, str(error), f'write it as in ["{example}"]') from error
     if key == "node.roles" and not texts:
         raise ConfigError(path, key, "names no role", 'write it as in ["worker"]')
@@ -267,6 +258,7 @@ def _check_together(config: Config, origins: Mapping[str, str]) -> None:
         path = origins.get("address.pool", origins.get("address.on_conflict", FILE))
         remedy = 'name a range, as in ["10.77.0.100-10.77.0.199"], or set address.on_conflict to "report" or "dhcp"'
         raise ConfigError(path, "address.pool", "is empty, and address.on_conflict = pool takes from it", remedy)
+    cluster.check(config.cluster, origins, FILE)
 
 
 def role_files(machine: MachineView) -> dict[str, str]:

@@ -19,10 +19,10 @@ from nodeprep.host import attic, notify
 from nodeprep.host.bus import Bus
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
-from nodeprep.model import Claim, Opening
+from nodeprep.model import Claim
 from nodeprep.observe import presented
 from nodeprep.opener import make_openings
-from nodeprep.openings import openings_of
+from nodeprep.openings import Needed, needed
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import Standing, role_of
 from nodeprep.peers.rules import Clear, Dispute, Kept, Lost, Resolved
@@ -53,7 +53,7 @@ class Daemon:
         self._keys: tuple[bytes, ...] = ()
         self._wire: Wire | None = None
         self._settler: Settler | None = None
-        self._wanted: tuple[Opening, ...] = ()
+        self._needed: Needed | None = None
         self._openings: report.Document = report.openings((), "off", "-", ())
         self._run: Run | None = None
         self._written = b""
@@ -123,7 +123,7 @@ class Daemon:
         """Observe, judge, renew and probe until nothing is left to do, then say what came of it."""
         self._tell("waiting for the network")
         settings = config.load(self._files)
-        openings = openings_of(self._files, settings)
+        self._needed = needed(self._files, settings)
         self._keys = fleetkey.fleet_keys(self._files)
         self._live = live = Live(bus, settings.peers.links)
         await live.settled(NETWORK_TIMEOUT_S)
@@ -142,9 +142,8 @@ class Daemon:
             return
         wire.take_keys(Keyring(self._keys))
         standing = Standing.READY if was_ready else Standing.JOINED if this.decision.joined else Standing.PROBING
-        self._wanted = openings
         self._tell("making the openings")
-        self._openings = await make_openings(this, live.firewall, openings)
+        self._openings = await make_openings(this, live.firewall, self._needed.openings(self._files))
         contest = await settler.settle(this, standing, renew=not was_ready and this.word != "keep")
         if isinstance(contest, str):
             self._say("reboot", contest)
@@ -220,8 +219,9 @@ class Daemon:
         this.machine = await self._live.view(self._name)
         await asyncio.to_thread(this.look)
         claims, links = presented(this.artefacts, this.machine, this.observation), this.machine.links()
-        # Somebody may have flushed the ruleset.
-        self._openings = await make_openings(this, self._live.firewall, self._wanted)
+        # Somebody may have flushed the ruleset, or installed the network of the pods.
+        assert self._needed
+        self._openings = await make_openings(this, self._live.firewall, self._needed.openings(self._files))
         appeared = wire.listen(links)
         watch.follow(links, defends=self._guard is not None)
         self._herald.say_foreign(this, self._state, tell.foreign(wire))

@@ -219,24 +219,39 @@ class Decision:
         return self.origin.renews and not self.joined
 
 
+IP_PROTOCOLS: Mapping[str, int] = {"ip-in-ip": 4, "esp": 50, "vrrp": 112}
+"""Protocols without ports that an opening may be of, by their number (RFC 2003, RFC 4303, RFC 5798)."""
+ICMP_ECHO = "icmp-echo"
+"""Echo request, of ICMP to an IPv4 address (RFC 792) and of ICMPv6 to an IPv6 one (RFC 4443)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A range of ports that a role needs to be reachable."""
+    """A range of ports, or a protocol without any, that a role needs to be reachable."""
 
     protocol: str
-    """Either "tcp" or "udp"."""
+    """"tcp" or "udp", one of IP_PROTOCOLS, or ICMP_ECHO."""
     first_port: int
+    """0 where the protocol has no ports, as the last one."""
     last_port: int
     purpose: str
     role: str
     sources: tuple[str, ...] = ()
-    """CIDRs that may reach it; empty means anyone."""
+    """CIDRs that may reach it; empty where nobody said, and then anyone may."""
+    needed_by: tuple[str, ...] = ()
+    """Who has to reach it, in words of roles.REACHED_FROM."""
+
+    @property
+    def ports(self) -> str:
+        """As most programs write them: 6443, 30000-32767; empty where the protocol has none."""
+        if self.first_port == self.last_port:
+            return str(self.first_port or "")
+        return f"{self.first_port}-{self.last_port}"
 
     @property
     def title(self) -> str:
-        """As a person writes it: 6443/tcp, 30000-32767/udp."""
-        ports = str(self.first_port) if self.first_port == self.last_port else f"{self.first_port}-{self.last_port}"
-        return f"{ports}/{self.protocol}"
+        """As a person writes it: 6443/tcp, 30000-32767/udp, ip-in-ip."""
+        return f"{self.ports}/{self.protocol}" if self.ports else self.protocol
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`nodeprep plan`: the sentence up to the plan, on this machine as it is now, and nothing after it.
+"""`nodeprep plan`: the sentence up to the plan, on this machine as it is now, and nothing after it; `nodeprep adopt`.
 
 A pair of twins is found on the wire only, and so cannot be foreseen here; what a peer contests now is in the status.
 """
@@ -57,6 +57,18 @@ def main(*, as_json: bool) -> int:
         print(f"\n{', '.join(step.subjects)}  ({step.reason})")
         for action in step.actions:
             print(f"  {show(action, this)}")
+    return 0
+
+
+def adopt() -> int:
+    """Take this machine's identity as its own; exit code 1 where the stamp cannot be written."""
+    try:
+        # With links and profiles: what they pin is this machine's own from now on, and a legacy to its clones.
+        written = run.adopt(asyncio.run(view()))
+    except NodeprepError as error:
+        print(f"nodeprep: {error}", file=sys.stderr)
+        return 1
+    print("adopted this machine's identity" if written else "nothing to adopt: a stamp or an image's mark is there")
     return 0
 
 

@@ -45,7 +45,9 @@ class Namespace:
         assert done.returncode == 0, f"{argv}: {done.stderr}"
         return done.stdout
 
-    def make_socket(self, kind: socket.SocketKind, family: socket.AddressFamily = socket.AF_INET6) -> socket.socket:
+    def make_socket(
+        self, kind: socket.SocketKind, family: socket.AddressFamily = socket.AF_INET6, protocol: int = 0
+    ) -> socket.socket:
         """Return a socket of this namespace: a socket stays in the one that its maker's thread was in."""
         made: list[socket.socket] = []
 
@@ -53,7 +55,7 @@ class Namespace:
             libc = ctypes.CDLL(None, use_errno=True)
             with open(f"/run/netns/{self.name}") as handle:
                 assert libc.setns(handle.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-            made.append(socket.socket(family, kind))
+            made.append(socket.socket(family, kind, protocol))
 
         thread = threading.Thread(target=make)
         thread.start()

@@ -152,6 +152,73 @@ def test_overlapping_openings_load_and_pass_the_union(segment: Segment, firewall
     assert not segment.outside.connects(segment.inside.ipv4, 31001)
 
 
+IP_IN_IP = Opening("ip-in-ip", 0, 0, "IP in IP", "calico", ("10.77.0.0/28", "fd77::/124"))
+VRRP = Opening("vrrp", 0, 0, "virtual address", "load-balancer")
+ECHO = Opening("icmp-echo", 0, 0, "health checks", "cilium", ("10.77.0.0/28", "fd77::/124"))
+ECHO_OF_ANYONE = Opening("icmp-echo", 0, 0, "health checks", "cilium")
+
+
+def hears(segment: Segment, protocol: int, source: str) -> bool:
+    """Say whether a packet of an IP protocol gets to a process: raw sockets come after the hook of a firewall."""
+    ipv6 = ":" in source
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    receiver = segment.inside.make_socket(socket.SOCK_RAW, family, protocol)
+    sender = segment.outside.make_socket(socket.SOCK_RAW, family, protocol)
+    sender.bind((source, 0))
+    # A whole IPv4 header, which is what a tunnel would look for.
+    inner = bytes.fromhex("45000014000040004011000001010101 02020202".replace(" ", ""))
+    sender.sendto(inner, (segment.inside.ipv6 if ipv6 else segment.inside.ipv4, 0))
+    try:
+        return receiver.recv(128).endswith(inner)
+    except TimeoutError:
+        return False
+    finally:
+        sender.close()
+        receiver.close()
+
+
+@pytest.mark.parametrize(("opening", "protocol"), [(IP_IN_IP, 4), (VRRP, 112)])
+def test_a_protocol_without_ports_passes_where_it_is_open_and_nowhere_else(
+    segment: Segment, firewall: Nftables, opening: Opening, protocol: int
+) -> None:
+    outside = segment.outside
+    outside.run("ip", "address", "add", "10.77.0.99/24", "dev", "v0")
+    outside.run("ip", "address", "add", "fd77::99/64", "dev", "v0", "nodad")
+    firewall.apply((API,), "enforce", SSH)
+    assert not hears(segment, protocol, "10.77.0.2")
+    assert not hears(segment, protocol, "fd77::2")
+    firewall.apply((opening, API), "enforce", SSH)
+    assert hears(segment, protocol, "10.77.0.2")
+    assert hears(segment, protocol, "fd77::2")
+    for stranger in ("10.77.0.99", "fd77::99"):
+        assert hears(segment, protocol, stranger) == (not opening.sources)
+    assert not hears(segment, 50, "10.77.0.2")
+    assert firewall.observe() == (opening, API)
+
+
+def test_a_ping_is_answered_whoever_an_opening_for_it_names(segment: Segment, firewall: Nftables) -> None:
+    for wanted in ((ECHO,), (ECHO_OF_ANYONE,)):
+        firewall.apply(wanted, "enforce", SSH)
+        assert firewall.observe() == wanted
+        assert segment.outside.pings(segment.inside.ipv4)
+        assert segment.outside.pings(segment.inside.ipv6)
+
+
+def test_protocols_without_ports_are_recognised_and_loaded_again(quiet_segment: Segment, firewall: Nftables) -> None:
+    anyone = Opening("tcp", 30000, 32767, "NodePort services", "worker", ("0.0.0.0/0", "::/0"))
+    wanted = (ECHO, IP_IN_IP, VRRP, anyone)
+    firewall.apply(wanted, "enforce", SSH)
+    assert firewall.present(wanted, "enforce", SSH)
+    assert not firewall.present((IP_IN_IP, VRRP, anyone), "enforce", SSH)
+    assert not firewall.present((ECHO_OF_ANYONE, IP_IN_IP, VRRP, anyone), "enforce", SSH)
+    saved = quiet_segment.inside.run("nft", "list", "ruleset")
+    quiet_segment.inside.run("nft", "-f", "-", stdin=f"flush ruleset\n{saved}")
+    assert firewall.present(wanted, "enforce", SSH)
+    assert firewall.observe() == wanted
+    quiet_segment.inside.run("nft", "add", "element", "inet", "nodeprep", "ip_any", "{ 47 }")
+    assert not firewall.present(wanted, "enforce", SSH)
+
+
 def test_tables_of_the_operator_stay_byte_for_byte(quiet_segment: Segment, firewall: Nftables) -> None:
     quiet_segment.inside.run("nft", "-f", "-", stdin=OPERATOR)
     before = quiet_segment.inside.run("nft", "-j", "list", "table", "inet", "filter")
@@ -289,6 +356,27 @@ def test_an_opening_that_the_chain_plainly_accepts_is_not_called_closed(
     chain = f"chain in {{ type filter hook input priority 0; policy drop; {rule}; }}"
     quiet_segment.inside.run("nft", "-f", "-", stdin=f"table inet mine {{ {some}; {chain}; }}")
     assert [chain.openings for chain in firewall.closed_by(OPENINGS)] == ([shut] if shut else [])
+
+
+@pytest.mark.parametrize(
+    ("rule", "shut"),
+    [
+        ("meta l4proto 4 accept", (ECHO_OF_ANYONE,)),
+        ("meta l4proto { icmp, ipencap } accept", ()),
+        ("ip protocol ipencap accept", (ECHO_OF_ANYONE,)),
+        ("icmp type echo-request accept", (IP_IN_IP,)),
+        ("icmp type { echo-request, echo-reply } accept", (IP_IN_IP,)),
+        ("meta l4proto != 4 accept", (ECHO_OF_ANYONE, IP_IN_IP)),
+        ("tcp dport 0-65535 accept", (ECHO_OF_ANYONE, IP_IN_IP)),
+    ],
+)
+def test_an_opening_without_ports_is_closed_unless_its_protocol_is_accepted(
+    quiet_segment: Segment, firewall: Nftables, rule: str, shut: tuple[Opening, ...]
+) -> None:
+    chain = f"chain in {{ type filter hook input priority 0; policy drop; {rule}; }}"
+    quiet_segment.inside.run("nft", "-f", "-", stdin=f"table ip mine {{ {chain}; }}")
+    closing = firewall.closed_by((ECHO_OF_ANYONE, IP_IN_IP))
+    assert [chain.openings for chain in closing] == ([shut] if shut else [])
 
 
 def test_without_nft_the_error_says_so(quiet_segment: Segment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

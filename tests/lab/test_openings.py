@@ -59,6 +59,7 @@ for port in udp:
             pass
 print(json.dumps(answered))
 """
+FLANNEL = '{"name": "cbr0", "plugins": [{"type": "flannel"}, {"type": "portmap"}]}'
 OPERATORS_TABLE = """\
 table inet operator {
 	chain input {
@@ -124,6 +125,22 @@ def test_in_enforce_mode_exactly_the_ports_of_the_role_answer(make_clone: MakeCl
     assert answered(lan, machine, "inside") == worker
 
     assert machine.run("nft", "list", "table", "inet", "operator").stdout == theirs
+
+    # The network of the pods comes with the cluster, to a node that is ready; the daemon was told nothing.
+    assert 8472 not in answered(lan, machine, "inside")["udp"]
+    machine.run("mkdir", "-p", "/etc/cni/net.d")
+    machine.write("/etc/cni/net.d/10-flannel.conflist", FLANNEL)
+    machine.wait_for(lambda: 8472 in answered(lan, machine, "inside")["udp"], 30)
+    assert answered(lan, machine, "client") == {"tcp": [22], "udp": []}, "whoever reaches VXLAN reaches the pods"
+    assert answered(lan, machine, "inside") == {**worker, "udp": [8472, *worker["udp"]]}
+    shown = json.loads(machine.run("runuser", "-u", "nobody", "--", "nodeprep", "ports", "--format", "json").stdout)
+    assert shown["roles"] == ["worker", "flannel"]
+    told = {
+        row["opening"] for row in json.loads(machine.run("nodeprep", "status", "--json").stdout)["openings"]["list"]
+    }
+    assert told == {row["opening"] for row in shown["openings"]}
+    machine.run("rm", "/etc/cni/net.d/10-flannel.conflist")
+    machine.wait_for(lambda: answered(lan, machine, "inside") == worker, 30)
 
 
 def test_in_open_mode_nothing_is_closed(make_clone: MakeClone, lan: Lan) -> None:

@@ -8,6 +8,7 @@ try:
 except ImportError:  # Python 3.10
     import tomli as tomllib
 
+from nodeprep.cluster import MOVABLE
 from tests.repo.sources import ROOT
 
 INSTALLED = (ROOT / "config/nodeprep.toml").read_text()
@@ -21,7 +22,8 @@ KEYS = {
     "mac": {"on_conflict"},
     "peers": {"links", "unicast", "port"},
     "firewall": {"mode", "backend"},
-    "cluster": {"nodes", "clients"},
+    "cluster": {"nodes", "clients", "control_planes", "load_balancers", "pods", "metrics_from", "cni"},
+    "ports": set(MOVABLE),
     "attic": {"keep"},
 }
 

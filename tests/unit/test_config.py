@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodeprep import config, fleetkey
+from nodeprep.cluster import MOVABLE, RANGES, Cluster
 from nodeprep.config import CHOICES, DROP_INS, FILE, PLACEHOLDERS, Config, load
 from nodeprep.endpoint import Endpoint
 from nodeprep.errors import ConfigError
@@ -61,7 +62,8 @@ def test_the_defaults_are_the_settled_ones() -> None:
     assert plain.mac == config.MacPolicy("renew")
     assert plain.peers == config.Peers((), ())
     assert plain.firewall == config.Firewall("open", "auto")
-    assert plain.cluster == config.Cluster((), ())
+    assert plain.cluster == Cluster((), (), (), (), (), (), "auto")
+    assert set(astuple(plain.ports)) == {""}
 
 
 SETTLED: dict[str, tuple[str, Any]] = {
@@ -79,6 +81,12 @@ SETTLED: dict[str, tuple[str, Any]] = {
     "firewall.backend": ('"nftables"', "nftables"),
     "cluster.nodes": ('["10.77.0.0/24"]', ("10.77.0.0/24",)),
     "cluster.clients": ('["192.0.2.0/24"]', ("192.0.2.0/24",)),
+    "cluster.control_planes": ('["10.77.0.4/30"]', ("10.77.0.4/30",)),
+    "cluster.load_balancers": ('["192.0.2.7"]', ("192.0.2.7/32",)),
+    "cluster.pods": ('["10.42.0.0/16", "fd42::/48"]', ("10.42.0.0/16", "fd42::/48")),
+    "cluster.metrics_from": ('["10.77.0.9/32"]', ("10.77.0.9/32",)),
+    "cluster.cni": ('"calico"', "calico"),
+    **{f"ports.{name}": ('"443"', "443") for name in MOVABLE},
     "attic.keep": ("3", 3),
 }
 
@@ -113,6 +121,36 @@ def test_each_choice_can_be_taken(machine: LocalMachine, key: str, choice: str) 
 
 def test_links_may_be_auto(machine: LocalMachine) -> None:
     assert load(written(machine, '[peers]\nlinks = "auto"\n')).peers.links == ()
+
+
+@pytest.mark.parametrize("name", MOVABLE)
+def test_only_what_may_be_several_ports_is_moved_to_a_range(machine: LocalMachine, name: str) -> None:
+    written(machine, f'[ports]\n{name} = "8000-8100"\n')
+    if name in RANGES:
+        assert getattr(load(machine).ports, name) == "8000-8100"
+    else:
+        assert refused(machine).key == f"ports.{name}"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "control_planes", "fits"),
+    [
+        ('["10.77.0.0/24", "fd00::/64"]', '["10.77.0.4/32", "fd00::1"]', True),
+        ("[]", '["10.77.0.4/32"]', True),
+        ('["10.77.0.0/24"]', '["10.78.0.4/32"]', False),
+        ('["10.77.0.0/24"]', '["10.77.0.0/16"]', False),
+        ('["10.77.0.0/24"]', '["::/0"]', False),
+    ],
+)
+def test_control_planes_are_nodes(machine: LocalMachine, nodes: str, control_planes: str, fits: bool) -> None:
+    written(machine, f"[cluster]\nnodes = {nodes}\n")
+    drop_in = f"{FOLDER}/50-more.toml"
+    written(machine, f"[cluster]\ncontrol_planes = {control_planes}\n", drop_in)
+    if fits:
+        assert load(machine).cluster.control_planes
+    else:
+        error = refused(machine)
+        assert (error.file, error.key) == (drop_in, "cluster.control_planes")
 
 
 @pytest.mark.parametrize("key", SETTLED)
