@@ -24,6 +24,8 @@ nodeprep gives a cloned machine an identity of its own.
 
   nodeprep status [--json] [--long] [--wait [--timeout SECONDS]]   is this node ready, and what is it
   nodeprep peers [--json] [--watch]          which machines of the fleet are there, and what they contest
+  nodeprep doctor [--all] [--peer ADDRESS]... [--json]
+                                             is this node reachable as its roles need it; a peer tries it
   nodeprep plan [--json]                     what would be done at the next boot, and why; does nothing
   nodeprep decide renew|keep                 what this machine is, where it cannot tell: a copy, or the machine itself
   nodeprep ports [--role ROLE]... [--format table|json|nft|iptables|ufw|firewalld|aws|gcp|azure|terraform]
@@ -62,6 +64,8 @@ def run_verb(arguments: list[str]) -> int:
             return status(arguments[1:])
         case "peers":
             return peers(arguments[1:])
+        case "doctor":
+            return doctor(arguments[1:])
         case "plan":
             return plan(arguments[1:])
         case "decide":
@@ -213,6 +217,14 @@ def peers(arguments: list[str]) -> int:
 
     wrong = set(arguments) - {"--json", "--watch"}
     return usage("peers takes --json and --watch only") if wrong else roster.main(arguments, read, not_running)
+
+
+def doctor(arguments: list[str]) -> int:
+    """Have a peer try this node's openings."""
+    from nodeprep import doctor  # noqa: PLC0415 (what no other verb needs)
+
+    request = doctor.parse(arguments)
+    return usage(request) if isinstance(request, str) else doctor.main(request)
 
 
 def plan(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ import signal
 
 from nodeprep import config, fleetkey, report, run, tell
 from nodeprep.errors import ConfigError, NodeprepError
+from nodeprep.examiner import Examiner
 from nodeprep.guard import Guard
 from nodeprep.herald import Herald
 from nodeprep.host import attic, notify
@@ -198,7 +199,8 @@ class Daemon:
         this, wire = self._run, self._wire
         if this is None or wire is None:
             return
-        watch = Watch(wire, self._live, self._news.set)
+        examiner = Examiner(self._keys, role_of(this.config.node.roles), wire)
+        watch = Watch(wire, self._live, self._news.set, examiner)
         try:
             watch.follow(this.machine.links(), defends=self._guard is not None)
             if self._guard:

@@ -84,6 +84,11 @@ class Routed:
             if opened and where.address not in self._own and (where in self._peers or self._spend(where, payload)):
                 opened.send(payload, where.address, where.port)
 
+    def answer(self, payload: bytes, where: Endpoint) -> None:
+        """Send to whoever asked from there; that it is no more than was asked for is the caller's to see to."""
+        if where.version in self._sockets:
+            self._sockets[where.version].send(payload, where.address, where.port)
+
     def close(self) -> None:
         """Close the sockets."""
         for version in tuple(self._sockets):

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from nodeprep.errors import HostError
-from nodeprep.host.frames import LinkSocket
+from nodeprep.host.frames import LinkSocket, mac_bytes
 from nodeprep.model import Link
 from nodeprep.peers.admission import Buckets
-from nodeprep.peers.message import ETHERTYPE
+from nodeprep.peers.message import ETHERTYPE, MAGIC
 from nodeprep.peers.rules import Source
 
 FRAMES_PER_WAKE = 64
@@ -75,10 +75,11 @@ class Intake:
 
 
 class Segments:
-    """The packet sockets; what is heard goes into the intake."""
+    """The packet sockets for frames of one magic; what is heard goes into the intake."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, magic: bytes = MAGIC) -> None:
         self._intake = intake
+        self._magic = magic
         self._sockets: dict[str, LinkSocket] = {}
         self._flaps: dict[str, int] = {}
 
@@ -99,7 +100,7 @@ class Segments:
         appeared = {name for name in self._sockets if self._flaps[name] != wanted[name].flaps}
         for name in wanted.keys() - self._sockets.keys():
             try:
-                opened = LinkSocket(name, ETHERTYPE)
+                opened = LinkSocket(name, ETHERTYPE, self._magic)
             except HostError:
                 continue
             self._sockets[name] = opened
@@ -113,6 +114,11 @@ class Segments:
         for name, opened in self._sockets.items():
             if name == link or (not link and name not in spared):
                 opened.send(payload)
+
+    def send_to(self, payload: bytes, to: Source) -> None:
+        """Send a payload to one machine on its link."""
+        if to.link in self._sockets:
+            self._sockets[to.link].send(payload, mac_bytes(to.address))
 
     def close(self) -> None:
         """Close the sockets."""

@@ -1,7 +1,7 @@
 """Watch: what the links tell while nothing else happens: that they change, that a stranger bears an address of ours.
 
-It reads, and announces our static addresses by ARP (RFC 5227, 2.3 and 2.4); what is to be done about news is its
-caller's.
+It reads, announces our static addresses by ARP (RFC 5227, 2.3 and 2.4), and lets peers have their openings tried; what
+is to be done about news is its caller's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
 from nodeprep.errors import HostError
+from nodeprep.examiner import Examiner
 from nodeprep.host.arp import arp_announce, arp_holder
 from nodeprep.host.live import Live
 from nodeprep.host.monitor import Monitor
@@ -35,11 +36,12 @@ ASKED_MAX = 4
 class Watch:
     """The links of a machine, watched until `close`; `wake` is called when it is worth while to look at once."""
 
-    def __init__(self, wire: Wire, live: Live, wake: Callable[[], None]) -> None:
+    def __init__(self, wire: Wire, live: Live, wake: Callable[[], None], examiner: Examiner) -> None:
         self._loop = asyncio.get_running_loop()
         self._wire = wire
         self._live = live
         self._wake = wake
+        self._examiner = examiner
         self._strangers = Strangers()
         self._sockets: dict[str, tuple[StrangerSocket, object]] = {}
         self._links: tuple[Link, ...] = ()
@@ -55,7 +57,8 @@ class Watch:
         self._loop.add_reader(self._monitor.fileno(), self._hear_links)
 
     def close(self) -> None:
-        """Stop."""
+        """Stop, the examiner too."""
+        self._examiner.close()
         if self._monitor:
             self._loop.remove_reader(self._monitor.fileno())
             self._monitor.close()
@@ -69,6 +72,7 @@ class Watch:
     def follow(self, links: Sequence[Link], *, defends: bool) -> None:
         """Watch these links from now on; defends: what is contested is ours, and is announced."""
         self._links, self._defends = tuple(links), defends
+        self._examiner.listen(links)
         own = frozenset(mac for link in links for mac in (link.mac, link.permanent_mac) if mac)
         wanted = {link.name: (link.index, link.mac, _held(link), own) for link in links if link.speaks}
         for name, (_, before) in tuple(self._sockets.items()):

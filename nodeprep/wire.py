@@ -20,12 +20,13 @@ from nodeprep.model import Claim, Link, Values
 from nodeprep.peers import message as codec
 from nodeprep.peers.admission import Admission
 from nodeprep.peers.census import Census
+from nodeprep.peers.examination import MAGIC as EXAMINATION
 from nodeprep.peers.foreign import Foreigner, Foreigners
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.rules import Clear, Dispute, Effect, Kept, Lost, Peer, Rejected, Resolved, Send, Source
 from nodeprep.presence import Presence
 from nodeprep.routed import UNICAST, Routed
-from nodeprep.segments import Intake, Segments
+from nodeprep.segments import Intake, OnFrame, Segments
 
 PROBE_TIMEOUT_S = 5.0
 NONCE_FILE = "/run/nodeprep/nonce"
@@ -75,14 +76,16 @@ class Wire:
         self._admission = Admission()
         intake = Intake(self.receive)
         self._segments = Segments(intake)
-        self._routed = Routed(intake)
+        self.routed = Routed(intake)
+        self.examined_by: OnFrame = lambda *_: None
+        """Who takes the examinations that are asked for from beyond routers, where one port is for all."""
         self._timers: dict[Census, asyncio.TimerHandle] = {}
         self._probing: list[_Probing] = []
 
     @property
     def links(self) -> tuple[str, ...]:
         """The links that are listened on."""
-        return (*self._segments.names, *self._routed.names)
+        return (*self._segments.names, *self.routed.names)
 
     @property
     def now(self) -> float:
@@ -118,7 +121,7 @@ class Wire:
     @property
     def silent(self) -> tuple[str, ...]:
         """The configured peers beyond routers that were not heard yet."""
-        return tuple(map(str, self._routed.silent))
+        return tuple(map(str, self.routed.silent))
 
     def _heard_s(self, nonce: bytes) -> float | None:
         known = self.census.heard(nonce)
@@ -132,12 +135,12 @@ class Wire:
     def listen(self, links: Iterable[Link]) -> frozenset[str]:
         """Listen on those of the machine's links that speak; return those that may lead where we were not heard yet."""
         self._presence.links = tuple(links)
-        self._routed.look()
+        self.routed.look()
         return self._segments.listen(self._presence.links)
 
     def route(self, peers: Iterable[Endpoint], port: int) -> None:
         """Speak to these peers beyond routers as well. Raises HostError where the port cannot be had."""
-        self._routed.follow(peers, port)
+        self.routed.follow(peers, port)
 
     async def probe(self, claims: Mapping[Claim, Values], standing: codec.Standing) -> Contest:
         """Present these claims, and return once nobody contests them or something was lost or is disputed."""
@@ -178,12 +181,12 @@ class Wire:
     def close(self) -> None:
         """Close the sockets and stop the clock."""
         self._segments.close()
-        self._routed.close()
+        self.routed.close()
         for timer in self._timers.values():
             timer.cancel()
 
     def _encode(self, claims: Mapping[Claim, Values], *, besides: bool = False) -> frozenset[codec.Claim]:
-        return self._presence.encode(claims, self._routed.sources, besides=besides)
+        return self._presence.encode(claims, self.routed.sources, besides=besides)
 
     async def _probe(self, census: Census, claims: frozenset[codec.Claim], standing: codec.Standing) -> Contest:
         probing = _Probing(census, self._loop.create_future())
@@ -206,6 +209,9 @@ class Wire:
 
     def receive(self, now: float, payload: bytes, source: Source, port: int = 0) -> None:
         """Take in a frame, unless its sender or all of them say too much."""
+        if payload.startswith(EXAMINATION):
+            self.examined_by(now, payload, source, port)
+            return
         try:
             nonce, _ = codec.peek(payload)
         except codec.BadFrame as bad:
@@ -221,7 +227,7 @@ class Wire:
             return
         self._admission.prove(source, nonce)
         if source.link == UNICAST and nonce != self._nonce:
-            self._routed.know(nonce, source.address, port, len(payload))
+            self.routed.know(nonce, source.address, port, len(payload))
         self._take(self.census, effects)
         if self._newcomers is not None:
             self._take(self._newcomers, self._newcomers.receive(now, payload, source))
@@ -235,7 +241,7 @@ class Wire:
                 case Send(payload, link, to):
                     self._segments.send(payload, link, census.links)
                     if link == UNICAST or (not link and UNICAST not in census.links):
-                        self._routed.send(payload, to)
+                        self.routed.send(payload, to)
                 case Rejected():
                     pass  # counted by the census
                 case _:

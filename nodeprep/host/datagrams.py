@@ -10,6 +10,7 @@ import socket
 
 from nodeprep.errors import HostError
 from nodeprep.host import bpf
+from nodeprep.peers.examination import MAGIC as EXAMINATION
 from nodeprep.peers.message import FRAME_MIN_BYTES, MAGIC, PAYLOAD_MAX_BYTES
 
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -77,7 +78,8 @@ def speaks(version: int) -> bool:
 def own_datagrams() -> bpf.Program:
     """Return the filter for messages of ours; a filter of a UDP socket sees the UDP header first."""
     program = bpf.Program()
-    program.load(UDP_HEADER_BYTES, 4).equal(int.from_bytes(MAGIC, "big"))
+    program.load(UDP_HEADER_BYTES, 4).equal(int.from_bytes(MAGIC, "big"), yes="length", no="")
+    program.equal(int.from_bytes(EXAMINATION, "big")).label("length")
     return program.load(UDP_HEADER_BYTES + 5, 2).within(FRAME_MIN_BYTES, PAYLOAD_MAX_BYTES).fits().accept()
 
 

@@ -19,15 +19,15 @@ FRAME_MAX_BYTES = 2048
 
 
 class LinkSocket:
-    """A non-blocking socket for one EtherType on one link.
+    """A non-blocking socket for one EtherType on one link, and of that for one of our magics.
 
-    The kernel hands over what came from outside, bears our magic and is as long as it says. A version is not filtered:
+    The kernel hands over what came from outside, bears the magic and is as long as it says. A version is not filtered:
     that there are peers of another one is worth counting. Frames of a VLAN on top of the link, which a socket on the
     link would get as well, are left to the VLAN's own. Raises HostError where the link is not there or we may not open
     it.
     """
 
-    def __init__(self, link: str, ethertype: int) -> None:
+    def __init__(self, link: str, ethertype: int, magic: bytes = MAGIC) -> None:
         self.link = link
         self._ethertype = ethertype
         try:
@@ -38,7 +38,7 @@ class LinkSocket:
         except OSError as error:
             raise HostError(f"{link}: packet socket: {error.strerror}") from error
         try:
-            bpf.attach(opened, own_frames(self.index))
+            bpf.attach(opened, own_frames(self.index, magic))
             ignore_outgoing(opened)
             opened.bind((link, ethertype))
         except (OSError, HostError) as error:
@@ -49,10 +49,10 @@ class LinkSocket:
         """Return the descriptor, for an event loop."""
         return self._socket.fileno()
 
-    def send(self, payload: bytes) -> None:
-        """Broadcast a payload; a link that is down, or a full queue, loses it as a wire would."""
+    def send(self, payload: bytes, to: bytes = BROADCAST) -> None:
+        """Send a payload to a MAC, or to all; a link that is down, or a full queue, loses it as a wire would."""
         try:
-            self._socket.sendto(payload, (self.link, self._ethertype, 0, 0, BROADCAST))
+            self._socket.sendto(payload, (self.link, self._ethertype, 0, 0, to))
         except OSError:
             pass
 
@@ -69,12 +69,12 @@ class LinkSocket:
         self._socket.close()
 
 
-def own_frames(index: int) -> bpf.Program:
-    """Return the filter for frames of ours on the link of that index; offsets are those of the payload."""
+def own_frames(index: int, magic: bytes = MAGIC) -> bpf.Program:
+    """Return the filter for frames of that magic on the link of that index; offsets are those of the payload."""
     program = bpf.Program()
     program.load(bpf.PKTTYPE, 4).equal(socket.PACKET_OUTGOING, yes="drop", no="")
     program.load(bpf.IFINDEX, 4).equal(index)
-    program.load(0, 4).equal(int.from_bytes(MAGIC, "big"))
+    program.load(0, 4).equal(int.from_bytes(magic, "big"))
     return program.load(5, 2).within(FRAME_MIN_BYTES, PAYLOAD_MAX_BYTES).fits().accept()
 
 

@@ -173,6 +173,11 @@ class Lan:
         rule = "" if percent == 0 else "drop" if percent == 100 else f"numgen random mod 100 < {percent} drop"
         self._bridge_rules(f"chain forward {{ type filter hook forward priority 0; policy accept; {rule}\n}}")
 
+    def filter(self, *ports: str) -> None:
+        """Have the bridge drop what is for those ports (2380/tcp), as a security group would; none ends it."""
+        rules = "\n".join(f"{each.split('/')[1]} dport {each.split('/')[0]} drop" for each in ports)
+        self._bridge_rules(f"chain forward {{ type filter hook forward priority 0; policy accept; {rules}\n}}")
+
     def part(self, *names: str) -> None:
         """Split the segment: those machines hear each other, the others hear each other; none named heals it."""
         ports = [f'"{self._port(name)}"' for name in names]

@@ -237,7 +237,7 @@ def test_what_is_not_authentic_earns_nothing_and_is_told_of(datagrams: dict[int,
         wire.route((A,), 7877)
         wire.receive(wire.now, frame(MessageType.PROBE, HIGH, Standing.PROBING), Source(UNICAST, "10.9.9.9"), 7877)
         assert wire.census.rejected[Reason.UNAUTHENTIC] == 1
-        assert wire._routed._credit == {}
+        assert wire.routed._credit == {}
         ((one, _, is_ours),) = wire.foreigners
         assert (one.source, is_ours) == (Source(UNICAST, "10.9.9.9"), False)
         wire.close()

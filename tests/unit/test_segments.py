@@ -25,7 +25,7 @@ class FakeSocket:
 
     opened: dict[str, FakeSocket]
 
-    def __init__(self, link: str, ethertype: int) -> None:
+    def __init__(self, link: str, ethertype: int, magic: bytes) -> None:
         if link == "gone0":
             raise HostError("it is gone")
         self.link, self.index = link, int(link[-1])

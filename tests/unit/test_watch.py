@@ -31,6 +31,7 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.announced: list[str] = []
         self.asked: list[str] = []
+        self.examined: list[object] = []
         self.woken = 0
         self.reminded = 0
         self.answers: dict[str, str] = {}
@@ -54,7 +55,8 @@ class Bench:
     def run(self, work: Callable[[Watch], Awaitable[None]], *, defends: bool = True) -> None:
         async def main() -> None:
             live: Any = SimpleNamespace(links=self._links)
-            watch = Watch(self.wire, live, self._wake)
+            examiner: Any = SimpleNamespace(listen=self.examined.append, close=lambda: self.examined.append(None))
+            watch = Watch(self.wire, live, self._wake, examiner)
             watch.follow((LINK,), defends=defends)
             await work(watch)
             await asyncio.sleep(0.1)

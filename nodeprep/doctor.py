@@ -1,0 +1,182 @@
+"""`nodeprep doctor`: is this node reachable as its roles need it? Asked of a peer, not of our own rules.
+
+A rule set can only say what it would do. A packet that a peer sends, and that does or does not come, is proof; and
+whether it came to the link before it was lost tells a filter of this machine from one on the path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from nodeprep import checks, cli, config, fleetkey, preview
+from nodeprep.checks import Outcome
+from nodeprep.checkup import Report, document, render
+from nodeprep.diagnosis import Proof, prove, ranges_of
+from nodeprep.errors import NodeprepError
+from nodeprep.examinee import Examined, Examinee, Offer
+from nodeprep.host.firewall.nftables import Nftables
+from nodeprep.host.reach import source_address
+from nodeprep.model import Link, Opening
+from nodeprep.openings import PEERS, openings_of
+from nodeprep.peers.examination import PROBES_MAX, RANGES_MAX, Range
+from nodeprep.routed import UNICAST
+
+USAGE = "doctor takes --all, --peer ADDRESS and --json only"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was typed."""
+
+    as_json: bool = False
+    whole: bool = False
+    """Every port of the wide ranges, not samples."""
+    peers: tuple[str, ...] = ()
+    """The MACs of those that are asked; whoever answers where there are none."""
+
+
+EXIT = {Outcome.GOOD: 0, Outcome.BAD: 1, Outcome.DOUBTFUL: 2}
+
+
+def parse(arguments: Sequence[str]) -> Request | str:
+    """Return the request, or what is wrong with it."""
+    rest = iter(arguments)
+    as_json, whole, peers = False, False, list[str]()
+    for argument in rest:
+        if argument == "--json":
+            as_json = True
+        elif argument == "--all":
+            whole = True
+        elif argument == "--peer" and (peer := next(rest, "")):
+            peers.append(peer.lower())
+        else:
+            return USAGE
+    return Request(as_json, whole, tuple(peers))
+
+
+def main(request: Request) -> int:
+    """Look, show what was found and return the exit code."""
+    if os.geteuid() != 0:
+        print("nodeprep: doctor opens ports and listens on links: run it as root", file=sys.stderr)
+        return 1
+    try:
+        report = asyncio.run(examine(request, _progress() if sys.stderr.isatty() else lambda *_: None))
+    except NodeprepError as error:
+        print(f"nodeprep: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(document(report), indent=2) if request.as_json else render(report))
+    return EXIT[report.outcome]
+
+
+async def examine(request: Request, progress: Callable[[int, int], None]) -> Report:
+    """Look at this node, and have it tried by its peers. Raises NodeprepError."""
+    machine = await preview.view()
+    settings = config.load(machine)
+    # Our own port answers nobody but peers; that they are heard is its proof.
+    openings = tuple(opening for opening in openings_of(machine, settings) if opening.role != PEERS)
+    keys = fleetkey.fleet_keys(machine)
+    links = machine.links()
+    addresses = {address.address for link in links for address in link.addresses}
+    status = cli.read()
+    backend = status["openings"]["backend"] if status else "nftables"
+    report = Report(machine.hostname(), backend)
+    report.not_tried = [opening for opening in openings if opening.protocol not in ("tcp", "udp")]
+    report.checks = [
+        checks.identity(status),
+        checks.links_up(links),
+        checks.default_route(machine),
+        await asyncio.to_thread(checks.own_name, report.hostname, addresses),
+        await asyncio.to_thread(checks.clock),
+    ]
+    if not keys:
+        raise NodeprepError("without a fleet key no peer can be asked; see `nodeprep explain no-fleet-key`")
+    routed = (replace(one, port=one.port or settings.peers.port) for one in settings.peers.endpoints)
+    examinee = Examinee(keys, links, routed)
+    try:
+        for offer in _chosen(await examinee.find(), request.peers):
+            report.peers.append(offer.name)
+            for address in _addresses(links, offer):
+                try:
+                    await _try(report, examinee, offer, address, openings, request, progress)
+                except NodeprepError as error:
+                    report.unheard.append(str(error))
+    finally:
+        examinee.close()
+    missing = set(request.peers) - set(report.peers)
+    report.unheard += [f"{peer} does not answer" for peer in sorted(missing)]
+    if not report.peers and not missing:
+        report.unheard.append("no peer answers: the openings were not tried")
+    if any(proof is Proof.HERE for _, proof, _ in report.faults):
+        report.closed_by = await asyncio.to_thread(closing, {each.opening for each, _, _ in report.faults})
+    return report
+
+
+async def _try(
+    report: Report, examinee: Examinee, offer: Offer, address: str, openings: Sequence[Opening], request: Request,
+    progress: Callable[[int, int], None],
+) -> None:  # fmt: skip
+    """Have one peer try one address, and add what it proves. Raises NodeprepError."""
+    for ranges in _parts(ranges_of(openings, whole=request.whole)):
+        found = await examinee.ask(offer, address, report.hostname, ranges, progress)
+        report.proved += prove(openings, found.tries, address, offer.name, found.peer_address)
+    _add_name(report, found)
+
+
+def _add_name(report: Report, found: Examined) -> None:
+    check = checks.leads_home(
+        f"name at {found.by.name}", report.hostname, [found.found] if found.found else [], {found.address}
+    )
+    if check.name not in {each.name for each in report.checks}:
+        report.checks.append(check)
+
+
+def _parts(ranges: Iterable[Range]) -> list[tuple[Range, ...]]:
+    """Return the ranges in portions of one examination each."""
+    parts: list[tuple[Range, ...]] = []
+    part: list[Range] = []
+    for each in ranges:
+        if part and (len(part) == RANGES_MAX or sum(len(r.ports) for r in (*part, each)) > PROBES_MAX):
+            parts.append(tuple(part))
+            part = []
+        part.append(each)
+    return [*parts, tuple(part)] if part else parts
+
+
+def _chosen(offers: Sequence[Offer], named: Sequence[str]) -> tuple[Offer, ...]:
+    """Return the peers that are named, or else one for each link."""
+    if named:
+        return tuple(offer for offer in offers if offer.name in named)
+    return tuple({offer.source.link: offer for offer in reversed(offers)}.values())
+
+
+def _addresses(links: Iterable[Link], offer: Offer) -> list[str]:
+    """Return the first address of each family on the link that leads to a peer, or what leads beyond a router."""
+    if offer.source.link == UNICAST:
+        return [source] if (source := source_address(offer.source.address)) else []
+    link = next(link for link in links if link.name == offer.source.link)
+    usable = [a for a in link.own_addresses if a.scope == "global" and not a.dad_failed]
+    return [next(a.address for a in usable if a.version == version) for version in sorted({a.version for a in usable})]
+
+
+def closing(openings: Iterable[Opening]) -> dict[Opening, str]:
+    """Return by which chains of this machine's rule set openings may be closed."""
+    found: dict[Opening, str] = {}
+    try:
+        for chain in Nftables().closed_by(openings):
+            for opening in chain.openings:
+                found[opening] = f"{found[opening]}; {chain.title}" if opening in found else chain.title
+    except NodeprepError:
+        return {}  # what arrived and was lost is a fault, whoever it was
+    return found
+
+
+def _progress() -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        print(f"\r{done} of {total} ports tried" if done < total else "\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    return show
