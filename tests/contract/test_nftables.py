@@ -316,6 +316,17 @@ def test_a_saved_ruleset_of_ours_can_be_loaded_again(quiet_segment: Segment, fir
         ("ip mine { chain in { type filter hook input priority 0; counter reject; }; }", "ends in reject"),
         ("ip6 mine { chain in { type filter hook input priority 9; iif lo accept; log drop; }; }", "ends in drop"),
         ("inet mine { chain in { type filter hook input priority 0; policy accept; tcp dport 25 drop; }; }", ""),
+        ("inet mine { chain in { type filter hook input priority 0; tcp dport 6443 drop; }; }", "a rule drops it"),
+        (
+            "inet mine { chain in { type filter hook input priority 0; th dport 6000-7000 reject; }; }",
+            "a rule drops it",
+        ),
+        (
+            "inet mine { chain in { type filter hook input priority 0; th dport 6443 accept; th dport 1-7000 drop; }; }",
+            "",
+        ),
+        ("inet mine { chain in { type filter hook input priority 0; ip saddr 10.0.0.9 tcp dport 6443 drop; }; }", ""),
+        ("inet mine { chain in { type filter hook input priority 0; udp dport 6443 drop; }; }", ""),
         ("inet mine { chain in { type filter hook forward priority 0; policy drop; }; }", ""),
         ("inet mine { chain in { drop; }; }", ""),
         ("ip kube-proxy { chain in { type filter hook input priority 0; policy drop; }; }", ""),

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from signal import SIGSEGV
+from typing import Any
 
 from nodeprep.errors import HostError
 from nodeprep.host.firewall import sshd
@@ -34,7 +35,7 @@ class ForeignChain:
     reason: str
     """What happens to a packet that none of its rules took: "policy drop", "ends in reject", ..."""
     openings: tuple[Opening, ...]
-    """Those that no rule of the chain accepts by itself. A rule in a chain that it jumps to still may."""
+    """Those that a rule of the chain drops, at least in part, or that none accepts. One that it jumps to still may."""
 
 
 class Nftables:
@@ -79,9 +80,10 @@ class Nftables:
             listed = self._list("chain", family, table, name) or ()
             rules = [made["rule"].get("expr", []) for made in listed if "rule" in made]
             reason = "policy drop" if chain.get("policy") == "drop" else _last_word(rules)
-            shut = tuple(opening for opening in wanted if not any(_accepts(rule, opening) for rule in rules))
-            if reason and shut:
-                closing.append(ForeignChain(f"table {family} {table} chain {name}", reason, shut))
+            fates = {opening: _fate(rules, opening) for opening in wanted}
+            shut = tuple(opening for opening, fate in fates.items() if fate == "drop" or (reason and not fate))
+            if shut:
+                closing.append(ForeignChain(f"table {family} {table} chain {name}", reason or "a rule drops it", shut))
         return tuple(closing)
 
     def ssh_ports(self) -> tuple[int, ...]:
@@ -114,26 +116,54 @@ def _last_word(rules: Sequence[Sequence[Json]]) -> str:
     return f"ends in {verdict.pop()}" if verdict in ({"drop"}, {"reject"}) else ""
 
 
-def _accepts(rule: Sequence[Json], opening: Opening) -> bool:
-    """Say whether a rule accepts an opening whatever else the packet says."""
+def _fate(rules: Sequence[Sequence[Json]], opening: Opening) -> str:
+    """Return what the first rule that decides on an opening, or on a part of it, does: "accept", "drop", or ""."""
+    for rule in rules:
+        if (narrowing := _narrowing(rule, {"accept"})) is not None and _covers(narrowing, opening):
+            return "accept"
+        if (narrowing := _narrowing(rule, {"drop", "reject"})) and any(
+            first <= opening.last_port and opening.first_port <= last for first, last in _ports(narrowing, opening)
+        ):
+            return "drop"
+    return ""
+
+
+def _narrowing(rule: Sequence[Json], verdicts: set[str]) -> list[Json] | None:
+    """Return by what a rule is narrowed, states of new connections apart; None where it does not end so."""
     keys = {key for statement in rule for key in statement}
-    if "accept" not in keys or keys - {"accept", "match", "counter", "log"}:
-        return False
+    if not keys & verdicts or keys - verdicts - {"match", "counter", "log"}:
+        return None
     matches = [statement["match"] for statement in rule if "match" in statement]
     new = [match for match in matches if "ct" in match["left"] and match["op"] != "!=" and "new" in str(match["right"])]
-    narrowing = [match for match in matches if match not in new]
+    return [match for match in matches if match not in new]
+
+
+def _covers(narrowing: Sequence[Json], opening: Opening) -> bool:
+    """Say whether a rule that is narrowed so is about the whole of an opening, whatever else the packet says."""
     if len(narrowing) != 1:
         return not narrowing
+    if opening.ports:
+        return any(
+            first <= opening.first_port and opening.last_port <= last for first, last in _ports(narrowing, opening)
+        )
     left, op, right = (narrowing[0][part] for part in ("left", "op", "right"))
-    field = left.get("payload", {})
-    values = right["set"] if isinstance(right, Mapping) and "set" in right else [right]
-    if op != "==" or not opening.ports:
-        return op == "==" and _accepts_whole(left, values, opening)
+    return op == "==" and _accepts_whole(left, _values(right), opening)
+
+
+def _ports(narrowing: Sequence[Json], opening: Opening) -> tuple[tuple[int, int], ...]:
+    """Return the ranges of ports of an opening's protocol that a rule is about, if it is narrowed by those alone."""
+    if len(narrowing) != 1 or narrowing[0]["op"] != "==":
+        return ()
+    field = narrowing[0]["left"].get("payload", {})
     if field.get("field") != "dport" or field["protocol"] not in (opening.protocol, "th"):
-        return False
-    known = (port for port in values if not isinstance(port, str))  # the rest are named sets, which change
+        return ()
+    known = (port for port in _values(narrowing[0]["right"]) if not isinstance(port, str))  # named sets change
     ranges = (port.get("range", (1, 0)) if isinstance(port, Mapping) else (port, port) for port in known)
-    return any(first <= opening.first_port and opening.last_port <= last for first, last in ranges)
+    return tuple((first, last) for first, last in ranges)
+
+
+def _values(right: Any) -> list[Any]:
+    return list(right["set"]) if isinstance(right, Mapping) and "set" in right else [right]
 
 
 def _accepts_whole(left: Json, values: Sequence[object], opening: Opening) -> bool:
