@@ -244,8 +244,14 @@ class Run:
 
     def units(self) -> frozenset[str]:
         """Return the units that artefacts name and that run now."""
-        named = frozenset(unit for a in self.artefacts for unit in (*a.idle, *a.restart, *a.holds))
-        return programs.active_units(named)
+        return programs.active_units(self._named_units())
+
+    def starting_units(self) -> frozenset[str]:
+        """Return the units that artefacts name and that this boot is starting, or has yet to start."""
+        return programs.starting_units(self._named_units())
+
+    def _named_units(self) -> frozenset[str]:
+        return frozenset(unit for a in self.artefacts for unit in (*a.idle, *a.restart, *a.holds))
 
     def machine_id(self) -> str:
         """Return the machine ID of now, or "" where there is none."""

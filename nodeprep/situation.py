@@ -31,6 +31,7 @@ def situation_of(this: Run, named_by: str) -> Situation:
         address_on_conflict=settings.address.on_conflict,
         mac_on_conflict=settings.mac.on_conflict,
         active_units=this.units(),
+        starting_units=this.starting_units(),
         held_units=frozenset(machine.held_units()),
     )
 

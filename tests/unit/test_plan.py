@@ -296,6 +296,18 @@ def test_only_what_runs_is_restarted() -> None:
     )
 
 
+def test_what_is_about_to_start_is_started_again_if_it_did_meanwhile() -> None:
+    # A twin is found while the machine boots: netdata may read its GUID before that is set aside, docker its ID.
+    guid, engine = (found(name, Verdict.INHERITED, "/old x") for name in ("netdata-guid", "docker-engine-id"))
+    starting = frozenset({"docker.service", "netdata.service", "chrony.service"})
+    steps = planned(guid, engine, situation=replace(SITUATION, starting_units=starting)).steps
+    assert steps[-1].actions == (
+        RunProgram(("systemctl", "try-restart", "docker.service")),
+        RunProgram(("systemctl", "try-restart", "netdata.service")),
+    )
+    assert RUNNING_SYSTEM not in steps[0].subjects, "what is not there yet is not stopped"
+
+
 def test_the_early_run_waits_for_no_job() -> None:
     # The jobs are ordered behind the early run itself.
     situation = replace(SITUATION, early=True, active_units=frozenset({"systemd-journald.service"}))

@@ -29,4 +29,4 @@ def test_a_rule_for_the_templates_link_is_the_templates_on_a_clone_though_its_st
     seen = observe((ARTEFACT,), machine)
     inherited = legacy((ARTEFACT,), machine, seen, Decision(Origin.CLONE, ""), known, {})
     (finding,) = judge((ARTEFACT,), seen, inherited, {})
-    assert (finding.verdict, finding.values) == (Verdict.INHERITED, {TEMPLATE.mac})
+    assert (finding.verdict, finding.values) == (Verdict.INHERITED, frozenset({TEMPLATE.mac}))
