@@ -125,8 +125,9 @@ class Run:
 
     def look(self) -> None:
         """Observe, judge, see which contested values are still presented, and what the steps so far have changed."""
+        first_boot = self.mark is not None and self.decision.origin.renews
         self.observation, self.findings, self.contested = verify(
-            self.artefacts, self.machine, self._inherited(), self.contested
+            self.artefacts, self.machine, self._inherited(), self.contested, first_boot=first_boot
         )
         self.original = self.original or self.observation
         for artefact in self.artefacts:
@@ -188,8 +189,13 @@ class Run:
             self.renewal = replace(self.renewal, origin=Origin.TWIN, reason=detail) if self.renewal else None
 
     def propose(self, fresh: Fresh, situation: Situation, stage: Stage) -> Plan:
-        """Return the plan for the artefacts of one stage."""
-        artefacts = [artefact for artefact in self.artefacts if artefact.stage is stage]
+        """Return the plan for the artefacts of one stage; what is lacking is made early, before its owner starts."""
+        missing = {finding.subject for finding in self.findings if finding.verdict is Verdict.MISSING}
+        artefacts = [
+            artefact
+            for artefact in self.artefacts
+            if stage is (Stage.EARLY if artefact.lacks and artefact.name in missing else artefact.stage)
+        ]
         return plan.plan(artefacts, self.findings, self.decision, fresh, situation)
 
     def carry_out(self, steps: Plan) -> None:

@@ -193,7 +193,10 @@ def reset_member(make: Make) -> Computer:
     return made
 
 
-KEPT = {"/usr/sbin/sshd", "/etc/ssh/sshd_config", "/var/lib/NetworkManager/NetworkManager.state"}
+KEPT = {
+    *("/usr/sbin/make-ssl-cert", "/usr/sbin/nvme", "/usr/sbin/sshd", "/etc/group", "/etc/ssh/sshd_config"),
+    "/var/lib/NetworkManager/NetworkManager.state",
+}
 """Nobody's identity."""
 HOSTNAME = disk.FILES["/etc/hostname"][0]
 """hostnamed replaces it, and keeps none."""
