@@ -15,6 +15,7 @@ from tests.lab import platform
 from tests.lab.clone import Clone
 from tests.lab.expectations import ready
 from tests.lab.golden import left_a_lease, worst_case
+from tests.lab.traces import administer
 from tests.lab.tree import Release
 
 COMMON = (
@@ -160,6 +161,12 @@ def _read(machine: Clone) -> list[tuple[str, str, list[str], bool]]:
     """Return artefact, class, values, and whether the stamp knows them, for each of the catalogue."""
     rows: list[tuple[str, str, list[str], bool]] = json.loads(machine.run("python3", "-c", READ).stdout)
     return rows
+
+
+def offline(machine: Clone, *kinds: str) -> dict[str, set[str]]:
+    """Return the same of the disk of a machine that is off, whose links are not there."""
+    told = json.loads(administer("chroot", str(machine.root), "python3", "-c", READ))
+    return {name: set(values) for name, kind, values, _ in told if kind in kinds}
 
 
 def artefacts(machine: Clone, *kinds: str) -> dict[str, set[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -15,10 +17,12 @@ from tests.lab.expectations import assert_pairwise_different, ready
 from tests.lab.golden import MAC, Golden, golden_tree
 from tests.lab.identity import identity
 from tests.lab.owners import (
+    CERTIFICATE,
     DAEMONS,
     DRIFT,
     ENROLLED,
     HELD,
+    KEY,
     NETDATA,
     PACKAGES,
     PPM,
@@ -28,9 +32,11 @@ from tests.lab.owners import (
     drift,
     furnish,
     live,
+    offline,
     pair_matches,
     said,
 )
+from tests.lab.test_seal import MARK, clones_of, codes, on_image
 from tests.lab.tree import Release
 
 PLATFORMS = [(f"4c4c4544-0042-3510-8052-b4c04f56425{n}", f"52:54:00:77:05:0{n}") for n in range(3)]
@@ -121,3 +127,45 @@ def test_three_clones_and_two_perfect_twins_beside_their_running_template(
     kept = {name: there for name, there in after["origin"].items() if name not in volatile}
     assert kept == {name: before[name] for name in kept}
     assert origin.exists(DRIFT)
+
+
+def test_clones_of_a_sealed_image_make_what_was_taken_out_of_it(template: Golden, make_clone: MakeClone) -> None:
+    image = make_clone("image", layers=template.layers)
+    before = offline(image, "A", "B", "C")
+    said_so = on_image(image)
+    assert said_so.returncode == 0, said_so
+    assert codes(image) == set(), on_image(image, "--check").stdout
+    assert_nothing_shared({"template": before, "image": offline(image, "A", "B", "C")})
+    for path in ("/etc/nvme/hostid", "/etc/nvme/hostnqn", KEY, CERTIFICATE):
+        assert not image.exists(path)
+    assert image.read("/etc/mailname") == "sealed-image.example.org\n"
+
+    whole, cut = clones_of(image, template, make_clone)
+    whole.boot(wait=False)
+    cut.boot(wait=False)
+    cut.wait_for(partial(cut.exists, CERTIFICATE), BOOT_S)
+    assert cut.exists(MARK)
+    cut.power_cut()
+    cut.boot(wait=False)
+    for machine in (whole, cut):
+        assert ready(machine, BOOT_S)["node"]["origin"] == "first-boot"
+        machine.wait_booted(BOOT_S)
+        assert not machine.exists(MARK)
+        hostname = machine.read("/etc/hostname").strip()
+        assert certified(machine) == hostname
+        assert machine.read("/etc/mailname") == f"{hostname}.example.org\n"
+        assert f"127.0.1.1\t{hostname}.example.org {hostname}\n" in machine.read("/etc/hosts")
+        host = machine.read("/etc/nvme/hostid").strip()
+        assert machine.read("/etc/nvme/hostnqn") == f"nqn.2014-08.org.nvmexpress:uuid:{host}\n"
+        assert PPM not in drift(machine)
+        for unit in DAEMONS:
+            assert machine.run("systemctl", "show", "-P", "NRestarts", unit).stdout == "0\n"
+    early = json.loads(whole.read("/run/nodeprep/early.json"))
+    made = {name for name, old, _ in early["changes"] if old == "-"}
+    assert {"nvme-host", "snakeoil-key", "ssh-host-keys"} <= made, "before their owners start"
+    assert_owners_use_their_own((whole, cut))
+    after = {machine.name: artefacts(machine, "A", "B") for machine in (whole, cut)}
+    assert_nothing_shared({"template": before, **after})
+    owned = {"nvme-host", "snakeoil-key", "popularity-contest", "mail-name", "hosts-entry", "ipv6-stable-secret"}
+    assert all(after[machine.name][name] for machine in (whole, cut) for name in owned)
+    assert_pairwise_different((whole, cut))
