@@ -53,6 +53,12 @@ def wanted(artefact: Artefact, finding: Finding, decision: Decision) -> bool:
             return False
 
 
+def due(artefacts: Iterable[Artefact], findings: Iterable[Finding], stage: Stage) -> tuple[Artefact, ...]:
+    """Return the artefacts of one stage; what a first boot lacks is made early, before its owner starts."""
+    missing = {finding.subject for finding in findings if finding.verdict is Verdict.MISSING}
+    return tuple(a for a in artefacts if stage is (Stage.EARLY if a.lacks and a.name in missing else a.stage))
+
+
 def plan(
     artefacts: Iterable[Artefact],
     findings: Iterable[Finding],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from nodeprep import apply, judge, legacy, plan, renewal, stamp
@@ -189,13 +189,8 @@ class Run:
             self.renewal = replace(self.renewal, origin=Origin.TWIN, reason=detail) if self.renewal else None
 
     def propose(self, fresh: Fresh, situation: Situation, stage: Stage) -> Plan:
-        """Return the plan for the artefacts of one stage; what is lacking is made early, before its owner starts."""
-        missing = {finding.subject for finding in self.findings if finding.verdict is Verdict.MISSING}
-        artefacts = [
-            artefact
-            for artefact in self.artefacts
-            if stage is (Stage.EARLY if artefact.lacks and artefact.name in missing else artefact.stage)
-        ]
+        """Return the plan for the artefacts that are due at one stage."""
+        artefacts = plan.due(self.artefacts, self.findings, stage)
         return plan.plan(artefacts, self.findings, self.decision, fresh, situation)
 
     def carry_out(self, steps: Plan) -> None:
@@ -283,11 +278,6 @@ def draw(machine: LocalMachine) -> Fresh:
         mac=":".join(f"{octet:02x}" for octet in octets),
         staging=machine.make_staging(),
     )
-
-
-def wanting(findings: Sequence[Finding]) -> bool:
-    """Whether anything is left that a renewal could be about."""
-    return any(f.verdict in (Verdict.INHERITED, Verdict.CONFLICT, Verdict.MISSING) for f in findings)
 
 
 def signals_of(machine: LocalMachine) -> dict[str, Values]:

@@ -18,7 +18,7 @@ from nodeprep.model import (
     Stage,
     Verdict,
 )
-from nodeprep.plan import RUNNING_SYSTEM, plan, reboot, releases, wanted
+from nodeprep.plan import RUNNING_SYSTEM, due, plan, reboot, releases, wanted
 from nodeprep.steps import (
     Fresh,
     HoldUnits,
@@ -405,6 +405,15 @@ def test_what_follows_a_machine_id_that_stays_follows_that() -> None:
 def test_an_unknown_machine_id_leaves_the_journal_where_it_is() -> None:
     # Fixed on the kernel command line: the folder may be the very one that journald writes to.
     assert not planned(EVERYTHING[2], situation=replace(SITUATION, machine_id=""))
+
+
+def test_what_a_first_boot_lacks_is_made_early_and_once() -> None:
+    key = BY_NAME["snakeoil-key"]
+    for verdict in Verdict:
+        early, late = (due((key,), (found(key.name, verdict),), stage) for stage in (Stage.EARLY, Stage.MAIN))
+        assert (early, late) == (((key,), ()) if verdict is Verdict.MISSING else ((), (key,)))
+    nameless = BY_NAME["hostname"]
+    assert due((nameless,), (found("hostname", Verdict.MISSING),), Stage.EARLY) == (), "it is given by hostnamed"
 
 
 def test_no_early_artefact_depends_on_a_later_one() -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from nodeprep import apply, config, early, naming, renewal, run, stamp, steps
 from nodeprep.host import local, platform, programs
-from nodeprep.judge import readiness
+from nodeprep.judge import readiness, wanting
 from nodeprep.model import Link, Profile, Stage
 from nodeprep.steps import Situation
 from tests.fakes import disk
@@ -63,7 +63,7 @@ class Computer:
         this = run.Run(machine, config.load(machine), platform.signals())
         this.decide()
         this.look()
-        if run.wanting(this.findings) or this.decision.renews:
+        if wanting(this.findings) or this.decision.renews:
             if this.decision.renews:
                 this.begin()
                 this.look()
