@@ -56,7 +56,7 @@ def renew() -> int:
     from nodeprep.host.local import LocalMachine  # noqa: PLC0415
     from nodeprep.model import Link, Origin, Stage  # noqa: PLC0415
     from nodeprep.openings import openings_of  # noqa: PLC0415
-    from nodeprep.situation import check_hostname  # noqa: PLC0415
+    from nodeprep.situation import check_hostname, foreseen_hostname  # noqa: PLC0415
     from nodeprep.steps import Situation  # noqa: PLC0415
 
     signals = platform.signals()
@@ -68,7 +68,7 @@ def renew() -> int:
     settings = config.load(machine)
     openings_of(machine, settings)  # a role that is not there stops everything before anything is changed
     this = run.Run(machine, settings, signals)
-    this.artefacts = tuple(a for a in this.artefacts if a.stage is Stage.EARLY or a.name in WRITTEN_BETWEEN)
+    this.artefacts = tuple(a for a in this.artefacts if a.stage is Stage.EARLY or a.lacks or a.name in WRITTEN_BETWEEN)
     machine.remove_own(run.SEALED_NOW)  # it survives where only the services are started anew (systemctl soft-reboot)
     this.decide()
     say(6, f"{this.decision.origin.value}: {this.decision.reason}")
@@ -82,6 +82,7 @@ def renew() -> int:
     fresh = run.draw(machine)
     situation = Situation(
         machine_id=this.machine_id(),
+        hostname=foreseen_hostname(this, fresh),
         links=links,
         active_units=programs.active_units(units),
         mount_points=frozenset(

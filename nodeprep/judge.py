@@ -176,3 +176,8 @@ def readiness(
             case _:
                 pass
     return Readiness(tuple(blocking), tuple(warnings))
+
+
+def wanting(findings: Iterable[Finding]) -> bool:
+    """Whether anything is left that a renewal could be about."""
+    return any(f.verdict in (Verdict.INHERITED, Verdict.CONFLICT, Verdict.MISSING) for f in findings)

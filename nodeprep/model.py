@@ -285,6 +285,8 @@ class Artefact:
     """Units that hold the old value and are restarted afterwards, if they run."""
     used: Callable[[MachineView], str] | None = None
     """Class B: what shows that its owner was used on this machine, or "" where nothing does."""
+    lacks: Callable[[MachineView], str] | None = None
+    """What a first boot has to make, before its owner starts, as no owner makes it anew; "" where it lacks nothing."""
     holds: tuple[str, ...] = ()
     """Class C: units that must not run with a template's value; none where it may be the way in, and is only told."""
     joins: bool = False

@@ -6,12 +6,25 @@ from collections.abc import Iterable
 
 from nodeprep.errors import HostError
 from nodeprep.machine import MachineView
-from nodeprep.model import Artefact, Claim, Observation, Reading, Unreadable, Values
+from nodeprep.model import Artefact, Claim, Lacking, Observation, Reading, Unreadable, Values
 
 
-def observe(artefacts: Iterable[Artefact], machine: MachineView) -> dict[str, Reading]:
-    """Return artefact → reading; one that cannot be read says so and spoils no other."""
-    return {artefact.name: _read(artefact, machine) for artefact in artefacts}
+def observe(artefacts: Iterable[Artefact], machine: MachineView, *, first_boot: bool = False) -> dict[str, Reading]:
+    """Return artefact → reading; one that cannot be read says so and spoils no other.
+
+    first_boot: what was taken out of the image, or never made in it, is lacking where its owner is installed.
+    """
+    return {
+        artefact.name: _lacking(artefact, machine) if first_boot else _read(artefact, machine) for artefact in artefacts
+    }
+
+
+def _lacking(artefact: Artefact, machine: MachineView) -> Reading:
+    try:
+        why = artefact.lacks(machine) if artefact.lacks else ""
+    except HostError as error:
+        return Unreadable(str(error))
+    return Lacking(why) if why else _read(artefact, machine)
 
 
 def _read(artefact: Artefact, machine: MachineView) -> Reading:

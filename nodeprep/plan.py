@@ -53,6 +53,12 @@ def wanted(artefact: Artefact, finding: Finding, decision: Decision) -> bool:
             return False
 
 
+def due(artefacts: Iterable[Artefact], findings: Iterable[Finding], stage: Stage) -> tuple[Artefact, ...]:
+    """Return the artefacts of one stage; what a first boot lacks is made early, before its owner starts."""
+    missing = {finding.subject for finding in findings if finding.verdict is Verdict.MISSING}
+    return tuple(a for a in artefacts if stage is (Stage.EARLY if a.lacks and a.name in missing else a.stage))
+
+
 def plan(
     artefacts: Iterable[Artefact],
     findings: Iterable[Finding],
@@ -169,6 +175,8 @@ def _restarts(renewed: list[Artefact], situation: Situation) -> list[Step]:
     if any(artefact.name == "machine-id" for artefact in renewed):
         actions.append(_systemctl(situation, "daemon-reexec"))
     held = {unit for artefact in renewed for unit in artefact.restart} & situation.active_units
+    # Of those that the boot has yet to start, whichever has been started meanwhile may have read an old value.
+    held |= {unit for artefact in renewed for unit in (*artefact.idle, *artefact.restart)} & situation.starting_units
     actions += [_systemctl(situation, "try-restart", unit) for unit in sorted(held)]
     # Started even when a renewal failed: a machine without its network manager is a machine that nobody can reach.
     if idle := _idle_units(renewed, situation):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from nodeprep import apply, judge, legacy, plan, renewal, stamp
@@ -125,8 +125,9 @@ class Run:
 
     def look(self) -> None:
         """Observe, judge, see which contested values are still presented, and what the steps so far have changed."""
+        first_boot = self.mark is not None and self.decision.origin.renews
         self.observation, self.findings, self.contested = verify(
-            self.artefacts, self.machine, self._inherited(), self.contested
+            self.artefacts, self.machine, self._inherited(), self.contested, first_boot=first_boot
         )
         self.original = self.original or self.observation
         for artefact in self.artefacts:
@@ -188,8 +189,8 @@ class Run:
             self.renewal = replace(self.renewal, origin=Origin.TWIN, reason=detail) if self.renewal else None
 
     def propose(self, fresh: Fresh, situation: Situation, stage: Stage) -> Plan:
-        """Return the plan for the artefacts of one stage."""
-        artefacts = [artefact for artefact in self.artefacts if artefact.stage is stage]
+        """Return the plan for the artefacts that are due at one stage."""
+        artefacts = plan.due(self.artefacts, self.findings, stage)
         return plan.plan(artefacts, self.findings, self.decision, fresh, situation)
 
     def carry_out(self, steps: Plan) -> None:
@@ -244,8 +245,14 @@ class Run:
 
     def units(self) -> frozenset[str]:
         """Return the units that artefacts name and that run now."""
-        named = frozenset(unit for a in self.artefacts for unit in (*a.idle, *a.restart, *a.holds))
-        return programs.active_units(named)
+        return programs.active_units(self._named_units())
+
+    def starting_units(self) -> frozenset[str]:
+        """Return the units that artefacts name and that this boot is starting, or has yet to start."""
+        return programs.starting_units(self._named_units())
+
+    def _named_units(self) -> frozenset[str]:
+        return frozenset(unit for a in self.artefacts for unit in (*a.idle, *a.restart, *a.holds))
 
     def machine_id(self) -> str:
         """Return the machine ID of now, or "" where there is none."""
@@ -271,11 +278,6 @@ def draw(machine: LocalMachine) -> Fresh:
         mac=":".join(f"{octet:02x}" for octet in octets),
         staging=machine.make_staging(),
     )
-
-
-def wanting(findings: Sequence[Finding]) -> bool:
-    """Whether anything is left that a renewal could be about."""
-    return any(f.verdict in (Verdict.INHERITED, Verdict.CONFLICT, Verdict.MISSING) for f in findings)
 
 
 def signals_of(machine: LocalMachine) -> dict[str, Values]:

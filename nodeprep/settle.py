@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from nodeprep import fleetkey, run
+from nodeprep import fleetkey, judge, run
 from nodeprep.address import secure_address
 from nodeprep.guard import foreign_holders
 from nodeprep.host import witness
@@ -105,7 +105,7 @@ class Settler:
         if this.decision.renews:
             await asyncio.to_thread(this.begin)
         await asyncio.to_thread(this.look)
-        if not run.wanting(this.findings):
+        if not judge.wanting(this.findings):
             return False
         done = False
         for stage in Stage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nodeprep import naming
+from nodeprep.errors import ConfigError
 from nodeprep.model import Verdict
 from nodeprep.run import Run
 from nodeprep.steps import Fresh, Situation
@@ -31,6 +32,7 @@ def situation_of(this: Run, named_by: str) -> Situation:
         address_on_conflict=settings.address.on_conflict,
         mac_on_conflict=settings.mac.on_conflict,
         active_units=this.units(),
+        starting_units=this.starting_units(),
         held_units=frozenset(machine.held_units()),
     )
 
@@ -38,3 +40,13 @@ def situation_of(this: Run, named_by: str) -> Situation:
 def check_hostname(this: Run) -> None:
     """Raise ConfigError where the hostname's template cannot be filled in, before ID and MAC are known."""
     naming.hostname_for(this.machine, this.config, PLACEHOLDER.machine_id, [PLACEHOLDER.mac])
+
+
+def foreseen_hostname(this: Run, fresh: Fresh) -> str:
+    """Return the hostname that the main run will give, once the early one is done; "" where that cannot be told yet."""
+    is_own = any(f.subject == "machine-id" and f.verdict is Verdict.OWN for f in this.findings)
+    macs = sorted(link.permanent_mac or link.mac for link in this.machine.links())
+    try:
+        return naming.hostname_for(this.machine, this.config, this.machine_id() if is_own else fresh.machine_id, macs)
+    except ConfigError:
+        return ""

@@ -251,6 +251,8 @@ class Situation:
     mac_on_conflict: str = "renew"
     active_units: frozenset[str] = frozenset()
     """Of the units that artefacts name, those that run now."""
+    starting_units: frozenset[str] = frozenset()
+    """Of the same, those whose start is under way or due: they may read an old value while it is replaced."""
     held_units: frozenset[str] = frozenset()
     """The units that we keep from starting."""
     mount_points: frozenset[str] = frozenset()

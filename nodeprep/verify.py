@@ -16,11 +16,16 @@ def verify(
     machine: MachineView,
     inherited: Inherited,
     contested: Mapping[Claim, Values],
+    *,
+    first_boot: bool = False,
 ) -> tuple[Observation, tuple[Finding, ...], dict[Claim, Values]]:
-    """Return what is there now, the verdicts on it, and what of the contested values is still presented."""
+    """Return what is there now, the verdicts on it, and what of the contested values is still presented.
+
+    first_boot: see observe.
+    """
     artefacts = tuple(artefacts)
     in_use = {artefact.name: artefact.used for artefact in artefacts if artefact.used}
-    observation = observe(artefacts, machine)
+    observation = observe(artefacts, machine, first_boot=first_boot)
     still = presented(artefacts, machine, observation)
     left = {claim: values & still.get(claim, frozenset()) for claim, values in contested.items()}
     left = {claim: values for claim, values in left.items() if values}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.model import Artefact, Finding, Kind, Stage, Values
 from nodeprep.steps import Action, Fresh, ReplaceText, Situation
 
 PATH = "/etc/hosts"
+UNNAMED = "localhost"
 
 
-def observe(machine: MachineView) -> Reading:
+def observe(machine: MachineView) -> Values:
     """Return the lines for 127.0.1.1."""
     lines = (machine.read_text(PATH) or "").splitlines(keepends=True)
     return frozenset(line for line in lines if line.split()[:1] == ["127.0.1.1"])
@@ -30,6 +31,12 @@ def rename(line: str, hostname: str) -> str:
     return f"{address}\t{' '.join(forms.get(name, name) for name in names or [old])}\n"
 
 
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Put the name there that a machine without a hostname has until its first boot gives it one (hostname(5))."""
+    renamed = {line: rename(line, UNNAMED) for line in sorted(observe(machine))}
+    return tuple(ReplaceText(PATH, line, new) for line, new in renamed.items() if line != new)
+
+
 ARTEFACT = Artefact(
     name="hosts-entry",
     title="own line in /etc/hosts",
@@ -39,5 +46,5 @@ ARTEFACT = Artefact(
     after=("hostname",),
     observe=observe,
     plan=plan,
-    # Not sealed: without its line a machine cannot resolve its own name, and the first boot renews the one it finds.
+    seal=seal,
 )

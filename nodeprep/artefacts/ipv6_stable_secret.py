@@ -10,15 +10,14 @@ from nodeprep.model import Artefact, Finding, Kind, Stage, Values
 from nodeprep.steps import Action, Fresh, ReplaceSecret, Situation
 
 PATTERNS = ("/etc/sysctl.conf", "/etc/sysctl.d/*.conf", "/etc/systemd/network/*.network")
-SECRET = re.compile(
-    r"""^(?P<key>\s*-?\s*net[./]ipv6[./]conf[./]\S+[./]stable_secret\s*=\s*
-          |\s*IPv6StableSecretAddress\s*=\s*)(?P<secret>[0-9A-Fa-f:]+)\s*$""",
-    re.VERBOSE,
-)
+KEY = r"\s*(?:-?\s*net[./]ipv6[./]conf[./]\S+[./]stable_secret|IPv6StableSecretAddress)\s*=\s*"
+SEALED = "# nodeprep makes one at the first boot: "
+"""Makes a comment of a setting in an image that is sealed: its first boot finds where a secret belongs."""
+SECRET = re.compile(rf"^(?P<key>{KEY})[0-9A-Fa-f:]+\s*$|^{SEALED}(?P<sealed>{KEY})$")
 
 
 def observe(machine: MachineView) -> Values:
-    """Return path and line of every literal secret."""
+    """Return path and line of every literal secret, and of every one that sealing took away."""
     paths = {path for pattern in PATTERNS for path in machine.glob(pattern)}
     return frozenset(
         f"{path} {line}"
@@ -33,9 +32,19 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
     secret = IPv6Address(fresh.derived("ipv6-stable-secret")[:16])
     lines = (value.partition(" ") for value in sorted(finding.values))
     return tuple(
-        ReplaceSecret(path, line, f"{found['key']}{secret}\n")
+        ReplaceSecret(path, line, (found["key"] or found["sealed"]).removesuffix("\n") + f"{secret}\n")
         for path, _, line in lines
         if (found := SECRET.match(line))
+    )
+
+
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Take each secret out of the image, and leave where it was."""
+    lines = (value.partition(" ") for value in sorted(observe(machine)))
+    return tuple(
+        ReplaceSecret(path, line, f"{SEALED}{found['key']}\n")
+        for path, _, line in lines
+        if (found := SECRET.match(line)) and found["key"]
     )
 
 
@@ -49,5 +58,5 @@ ARTEFACT = Artefact(
     plan=plan,
     confidential=True,
     restart=("systemd-networkd.service", "systemd-sysctl.service"),
-    # Not sealed: it is a setting, and the first boot renews the secret it finds.
+    seal=seal,
 )

@@ -10,6 +10,8 @@ from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
 from nodeprep.steps import Action, Fresh, ReplaceText, Situation
 
 PATH = "/etc/mailname"
+SEALED = "sealed-image"
+"""Stands for the machine's part in an image: Postfix does not start without the file, and the domain is the fleet's."""
 
 
 def label(name: str) -> str:
@@ -18,17 +20,31 @@ def label(name: str) -> str:
 
 
 def observe(machine: MachineView) -> Reading:
-    """Return the mail name if its first label is that of the hostname, or of the machine's own line in /etc/hosts."""
+    """Return the mail name if its first label is that of the hostname, or of the machine's own line in /etc/hosts.
+
+    Or that of a sealed image.
+    """
     lines = (line.split() for line in (machine.read_text("/etc/hosts") or "").splitlines())
     own = {machine.hostname(), *(name for names in lines if names[:1] == ["127.0.1.1"] for name in names[1:])}
     name = (machine.read_text(PATH) or "").strip()
-    return frozenset({name}) if label(name) in {label(one) for one in own} - {"", "localhost"} else frozenset()
+    return (
+        frozenset({name}) if label(name) in {label(one) for one in own} - {"", "localhost"} | {SEALED} else frozenset()
+    )
 
 
 def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
     """Put the hostname to come in its place, with the domain that was there."""
     renamed = {old: label(situation.hostname) + old[len(label(old)) :] for old in finding.values if situation.hostname}
     return tuple(ReplaceText(PATH, old, new) for old, new in sorted(renamed.items()) if old != new)
+
+
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Leave the domain in the image, with a name that is nobody's."""
+    found = observe(machine)
+    assert isinstance(found, frozenset)
+    return tuple(
+        ReplaceText(PATH, name, SEALED + name[len(label(name)) :]) for name in sorted(found) if label(name) != SEALED
+    )
 
 
 ARTEFACT = Artefact(
@@ -40,5 +56,5 @@ ARTEFACT = Artefact(
     observe=observe,
     plan=plan,
     restart=("exim4.service", "postfix.service"),
-    # Not sealed: Postfix does not start without the file, and the first boot renews the name it finds.
+    seal=seal,
 )

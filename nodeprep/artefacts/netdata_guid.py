@@ -1,4 +1,4 @@
-"""Netdata's machine GUID, the copies that it is restored from, and the claim to a node in Netdata Cloud.
+"""Netdata's machine GUID, the copies that it is restored from, its claim to a node in Netdata Cloud, and its API key.
 
 A GUID whose own file alone is removed comes back from any status file (learn.netdata.cloud, "VM Templates and Clones").
 """
@@ -17,6 +17,7 @@ FILES = (
     "/var/lib/netdata/cloud.d/claimed_id",
     "/var/lib/netdata/cloud.d/private.pem",
     "/var/lib/netdata/cloud.d/public.pem",
+    "/var/lib/netdata/netdata.api.key",
     "/var/lib/netdata/registry/netdata.public.unique.id",
 )
 

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from nodeprep.machine import MachineView
 from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
-from nodeprep.reading import digests
+from nodeprep.reading import digests, removals
 from nodeprep.steps import Action, Fresh, Situation, WriteFile
 
 NQN = "/etc/nvme/hostnqn"
 ID = "/etc/nvme/hostid"
+OWNER = "/usr/sbin/nvme"
 
 
 def observe(machine: MachineView) -> Reading:
@@ -41,6 +42,17 @@ def used(machine: MachineView) -> str:
     return "/etc/nvme/discovery.conf has controllers to connect to" if active else ""
 
 
+def lacks(machine: MachineView) -> str:
+    """Say which of the two is not there: nvme(1) derives its own then, from a product UUID that may be doubled."""
+    missing = next((path for path in (ID, NQN) if not machine.read_bytes(path)), "")
+    return f"there is no {missing}" if missing and machine.exists(OWNER) else ""
+
+
+def seal(machine: MachineView) -> tuple[Action, ...]:
+    """Take both out of the image; the first boot makes them."""
+    return removals(machine, (NQN, ID))
+
+
 ARTEFACT = Artefact(
     name="nvme-host",
     title="NVMe host NQN and ID",
@@ -53,5 +65,6 @@ ARTEFACT = Artefact(
     used=used,
     remedy=f"nvme disconnect-all; uuidgen >{ID}; echo nqn.2014-08.org.nvmexpress:uuid:$(cat {ID}) >{NQN}; "
     "allow the new NQN on the subsystems; nvme connect-all",
-    # Not sealed: nothing makes them again but the package, and the first boot renews those it finds.
+    lacks=lacks,
+    seal=seal,
 )

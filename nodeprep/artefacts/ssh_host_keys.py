@@ -10,7 +10,9 @@ from nodeprep.model import Artefact, Claim, Finding, Kind, Lacking, Reading, Sta
 from nodeprep.reading import removals
 from nodeprep.steps import Action, Fresh, ReplaceFiles, RunProgram, Situation
 
-KEYS = "/etc/ssh/ssh_host_*key*"
+FOLDER = "/etc/ssh"
+KEYS = f"{FOLDER}/ssh_host_*key*"
+STAGED = f"/var/lib/nodeprep/staging{FOLDER}"
 SSHD = "/usr/sbin/sshd"
 
 
@@ -27,6 +29,13 @@ def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, 
         RunProgram(("ssh-keygen", "-q", "-A", "-f", fresh.staging), timeout_s=120),
         ReplaceFiles(KEYS, f"{fresh.staging}/etc/ssh"),
     )
+
+
+def lacks(machine: MachineView) -> str:
+    """Say which key of a set that was being put in place has no public half yet: there is no former set to tell it."""
+    staged = (path.rpartition("/")[2] for path in machine.glob(f"{STAGED}/*.pub"))
+    halves = (f"{FOLDER}/{name}" for name in staged if machine.exists(f"{FOLDER}/{name.removesuffix('.pub')}"))
+    return next((f"there is no {path}" for path in halves if not machine.exists(path)), "")
 
 
 def seal(machine: MachineView) -> tuple[Action, ...]:
@@ -46,5 +55,6 @@ ARTEFACT = Artefact(
     claim=Claim.SSH_HOST_KEY,
     confidential=True,
     restart=("ssh.service", "sshd.service"),
+    lacks=lacks,
     seal=seal,
 )

@@ -47,6 +47,24 @@ def active_units(units: frozenset[str]) -> frozenset[str]:
     return _those(units, "is-active", ("active", "reloading"))
 
 
+def starting_units(units: frozenset[str]) -> frozenset[str]:
+    """Return those of the units whose start is under way or due, or none where systemctl does not answer."""
+    names = sorted(units)
+    try:
+        asked = ("systemctl", "show", "--property=ActiveState", "--property=Job", "--", *names)
+        done = subprocess.run(asked, capture_output=True, timeout=10, check=False, text=True)
+    except (OSError, subprocess.TimeoutExpired):
+        return frozenset()
+    told = done.stdout.strip().split("\n\n")  # a block for each, in the order asked
+    state = {name: set(block.splitlines()) for name, block in zip(names, told, strict=False)}
+    return frozenset(
+        name
+        for name, lines in state.items()
+        if "ActiveState=activating" in lines
+        or ("ActiveState=inactive" in lines and any(line.startswith("Job=") and line != "Job=" for line in lines))
+    )
+
+
 def enabled_units(units: frozenset[str]) -> frozenset[str]:
     """Return those of the units that are there and enabled, or none where systemctl does not answer."""
     return frozenset().union(*(_those(frozenset({unit}), "is-enabled", ("enabled",)) for unit in units))

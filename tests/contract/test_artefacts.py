@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import artefacts
+from nodeprep import artefacts, lint
 from nodeprep.apply import perform
 from nodeprep.artefacts import catalogue
 from nodeprep.errors import HostError
@@ -58,6 +58,8 @@ LINK = Link(
 PROFILE = Profile("u1", "Wired", "eth0", DOUBLED, "manual", ("10.77.0.11/24",), "manual", ("fd00::11/64",))
 NOT_IN_FILES = {"product-uuid"}
 """What the platform says and no file of the disk."""
+SETTINGS = {"ipv4-address", "ipv6-address", "profile-matches"}
+"""What `seal --check` names, and an operator has to change: a clone cannot tell what should be there instead."""
 MADE_BY = {"journal-folder": "machine-id"}
 """What observes the name that another artefact gives, and so needs it renewed first."""
 
@@ -188,16 +190,25 @@ def test_only_what_depends_on_use_tells_it_and_a_template_was_not_used(
 def test_sealing_leaves_nothing_to_observe_and_nothing_to_seal(artefact: Artefact, template: FakeManagers) -> None:
     machine = template.view("test")
     assert artefact.seal
+    before = artefact.observe(machine)
+    assert isinstance(before, frozenset)
     actions = artefact.seal(machine)
     assert actions
     assert "private of" not in repr(actions)
     for action in actions:
         perform(action, machine)
     after = artefact.observe(template.view("test"))
-    assert after == frozenset() or isinstance(after, Lacking)
+    assert not isinstance(after, Unreadable)
+    assert lint.is_gone(artefact, after, template.view("test"))
+    assert isinstance(after, Lacking) or not after & before, "nothing of the template's"
     for action in artefact.seal(template.view("test")):
         perform(action, machine)
     assert artefact.observe(template.view("test")) == after
+
+
+@those(lambda artefact: artefact.kind in (Kind.A, Kind.B))
+def test_what_is_renewed_is_taken_out_of_an_image_too(artefact: Artefact) -> None:
+    assert artefact.seal or artefact.name in SETTINGS
 
 
 @SEALED

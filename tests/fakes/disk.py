@@ -31,6 +31,9 @@ FILES: dict[str, tuple[bytes, int]] = {
     "/etc/nvme/hostnqn": (b"template's host NQN\n", 0o644),
     "/etc/ssl/private/ssl-cert-snakeoil.key": (b"private of template's snakeoil\n", 0o640),
     "/etc/ssl/certs/ssl-cert-snakeoil.pem": (b"certificate of template's snakeoil\n", 0o644),
+    "/etc/group": (b"root:x:0:\nssl-cert:x:101:\n", 0o644),
+    "/usr/sbin/make-ssl-cert": (b"#!", 0o755),
+    "/usr/sbin/nvme": (b"\x7fELF", 0o755),
     "/etc/hosts": (b"127.0.0.1\tlocalhost\n127.0.1.1\ttemplate\n10.77.0.9\tstorage # the operator's\n", 0o644),
     **{
         path: content
@@ -63,6 +66,7 @@ UNUSED: dict[str, bytes] = {
     "/var/lib/containerd/io.containerd.grpc.v1.introspection/uuid": b"4c4c4544-0042-3510-8052-b4c04f564231",
     "/var/lib/docker/engine-id": b"4c4c4544-0042-3510-8052-b4c04f564232",
     "/var/lib/longhorn/longhorn-disk.cfg": b'{"diskUUID": "template"}',
+    "/var/lib/netdata/netdata.api.key": b"4c4c4544-0042-3510-8052-b4c04f564237",
     "/var/lib/netdata/registry/netdata.public.unique.id": b"4c4c4544-0042-3510-8052-b4c04f564233",
     "/var/lib/netdata/status-netdata.json": b'{"agent": {"id": "4c4c4544-0042-3510-8052-b4c04f564233"}}',
     "/var/lib/systemd/credential.secret": b"template's secret",
@@ -194,7 +198,7 @@ class Programs:
             write(options["-keyout"], f"private of {mark}\n".encode(), 0o600)
             write(options["-out"], f"certificate of {mark}\n".encode(), 0o644)
         else:
-            assert argv[0] in ("systemctl", "udevadm"), f"a program that no test expects: {argv}"
+            assert argv[0] in ("systemctl", "udevadm", "chgrp", "chmod"), f"a program that no test expects: {argv}"
         return ""
 
 

@@ -18,7 +18,7 @@ from nodeprep.model import (
     Stage,
     Verdict,
 )
-from nodeprep.plan import RUNNING_SYSTEM, plan, reboot, releases, wanted
+from nodeprep.plan import RUNNING_SYSTEM, due, plan, reboot, releases, wanted
 from nodeprep.steps import (
     Fresh,
     HoldUnits,
@@ -296,6 +296,18 @@ def test_only_what_runs_is_restarted() -> None:
     )
 
 
+def test_what_is_about_to_start_is_started_again_if_it_did_meanwhile() -> None:
+    # A twin is found while the machine boots: netdata may read its GUID before that is set aside, docker its ID.
+    guid, engine = (found(name, Verdict.INHERITED, "/old x") for name in ("netdata-guid", "docker-engine-id"))
+    starting = frozenset({"docker.service", "netdata.service", "chrony.service"})
+    steps = planned(guid, engine, situation=replace(SITUATION, starting_units=starting)).steps
+    assert steps[-1].actions == (
+        RunProgram(("systemctl", "try-restart", "docker.service")),
+        RunProgram(("systemctl", "try-restart", "netdata.service")),
+    )
+    assert RUNNING_SYSTEM not in steps[0].subjects, "what is not there yet is not stopped"
+
+
 def test_the_early_run_waits_for_no_job() -> None:
     # The jobs are ordered behind the early run itself.
     situation = replace(SITUATION, early=True, active_units=frozenset({"systemd-journald.service"}))
@@ -393,6 +405,15 @@ def test_what_follows_a_machine_id_that_stays_follows_that() -> None:
 def test_an_unknown_machine_id_leaves_the_journal_where_it_is() -> None:
     # Fixed on the kernel command line: the folder may be the very one that journald writes to.
     assert not planned(EVERYTHING[2], situation=replace(SITUATION, machine_id=""))
+
+
+def test_what_a_first_boot_lacks_is_made_early_and_once() -> None:
+    key = BY_NAME["snakeoil-key"]
+    for verdict in Verdict:
+        early, late = (due((key,), (found(key.name, verdict),), stage) for stage in (Stage.EARLY, Stage.MAIN))
+        assert (early, late) == (((key,), ()) if verdict is Verdict.MISSING else ((), (key,)))
+    nameless = BY_NAME["hostname"]
+    assert due((nameless,), (found("hostname", Verdict.MISSING),), Stage.EARLY) == (), "it is given by hostnamed"
 
 
 def test_no_early_artefact_depends_on_a_later_one() -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from nodeprep import apply, config, early, naming, renewal, run, stamp, steps
 from nodeprep.host import local, platform, programs
-from nodeprep.judge import readiness
+from nodeprep.judge import readiness, wanting
 from nodeprep.model import Link, Profile, Stage
 from nodeprep.steps import Situation
 from tests.fakes import disk
@@ -63,7 +63,7 @@ class Computer:
         this = run.Run(machine, config.load(machine), platform.signals())
         this.decide()
         this.look()
-        if run.wanting(this.findings) or this.decision.renews:
+        if wanting(this.findings) or this.decision.renews:
             if this.decision.renews:
                 this.begin()
                 this.look()
@@ -193,7 +193,10 @@ def reset_member(make: Make) -> Computer:
     return made
 
 
-KEPT = {"/usr/sbin/sshd", "/etc/ssh/sshd_config", "/var/lib/NetworkManager/NetworkManager.state"}
+KEPT = {
+    *("/usr/sbin/make-ssl-cert", "/usr/sbin/nvme", "/usr/sbin/sshd", "/etc/group", "/etc/ssh/sshd_config"),
+    "/var/lib/NetworkManager/NetworkManager.state",
+}
 """Nobody's identity."""
 HOSTNAME = disk.FILES["/etc/hostname"][0]
 """hostnamed replaces it, and keeps none."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import config, naming, renewal, run, stamp
+from nodeprep import config, judge, naming, renewal, run, stamp
 from nodeprep.config import Config
 from nodeprep.endpoint import Endpoint
 from nodeprep.errors import ConfigError
@@ -543,5 +543,5 @@ def test_peers_beyond_routers_are_let_in_and_nobody_else(root: Path) -> None:
 def test_nothing_is_wanting_on_a_machine_of_its_own(root: Path) -> None:
     this = begin(root, HOME)
     this.look()
-    assert not run.wanting(this.findings)
+    assert not judge.wanting(this.findings)
     assert this.decision == Decision(Origin.ADOPTED, this.decision.reason)

@@ -21,7 +21,7 @@ from nodeprep.plan import RUNNING_SYSTEM
 from nodeprep.steps import LinkFile, Plan, Remove, ReplaceText, Result, RunProgram, SetAside, Step, WriteFile
 from tests.fakes import disk
 from tests.fakes.power import Power
-from tests.unit.test_power_cut import CLONE_PLATFORM, Computer, Make, computer, folder, template_values
+from tests.unit.test_power_cut import CLONE_PLATFORM, Computer, Make, computer, folder, template_values, tls_halves
 
 __all__ = ["computer", "folder"]
 
@@ -182,8 +182,17 @@ def whole(computer: Computer) -> list[str]:
     pairs = disk.pairs(computer.root)
     if set(pairs) != set(disk.KEY_TYPES) or any(private != public for private, public in pairs.values()):
         lacking.append(f"host keys {pairs}")
-    if computer.text("/etc/hostname").strip() in ("", "template"):
+    if (hostname := computer.text("/etc/hostname").strip()) in ("", "template"):
         lacking.append("hostname")
+    if computer.text("/etc/mailname") != f"{hostname}.example.org\n":
+        lacking.append(f"mail name {computer.text('/etc/mailname')!r}")
+    if f"127.0.1.1\t{hostname}\n" not in computer.text("/etc/hosts"):
+        lacking.append("its own line in /etc/hosts")
+    if not (host := computer.text("/etc/nvme/hostid").strip()) or host not in computer.text("/etc/nvme/hostnqn"):
+        lacking.append("NVMe host ID and NQN that match")
+    key, certificate = tls_halves(computer)
+    if not key or key != certificate:
+        lacking.append(f"TLS halves that match: {key!r}, {certificate!r}")
     return lacking
 
 
@@ -215,3 +224,36 @@ def test_power_cut_before_each_touch_of_sealing(computer: Make, forgets: bool) -
             failures.append(f"cut before {cut} {what}: {'; '.join(broken)}")
     if failures:
         pytest.fail(f"{len(failures)} of {len(undisturbed.done)} cuts:\n" + "\n".join(failures[:20]), pytrace=False)
+
+
+@pytest.mark.parametrize("forgets", [False, True], ids=["", "what-was-not-synced-is-lost"])
+def test_power_cut_before_each_touch_of_a_sealed_images_first_boot(computer: Make, forgets: bool) -> None:
+    one = sealed(computer)
+    undisturbed = Power(one.root)
+    assert undisturbed.supply(one.boot)
+    shape = one.shape()
+    assert len(undisturbed.done) > 50
+    failures = []
+    for cut, what in list(enumerate(undisturbed.done))[:: 1 if forgets else 3]:
+        one = sealed(computer)
+        assert Power(one.root, cut=cut, forgets=forgets).supply(one.boot) is None
+        broken = [] if one.boot() else ["not ready"]
+        broken += whole(one)
+        if left := template_values(one):
+            broken.append(f"the template's: {left}")
+        if one.text(run.BAKED_OFFLINE) or one.text("/var/lib/nodeprep/renewal.json"):
+            broken.append("the first boot did not end")
+        if one.shape() != shape:
+            broken.append(f"another shape: {dict(set(one.shape().items()) ^ set(shape.items()))}")
+        if broken:
+            failures.append(f"cut before {cut} {what}: {'; '.join(broken)}")
+    if failures:
+        pytest.fail(f"{len(failures)} of {len(undisturbed.done)} cuts:\n" + "\n".join(failures[:20]), pytrace=False)
+
+
+def sealed(make: Make) -> Computer:
+    """A copy of an image that was sealed."""
+    one = make()
+    seal_all(one.root)
+    one.on(CLONE_PLATFORM)
+    return one
