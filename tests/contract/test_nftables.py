@@ -22,6 +22,7 @@ pytestmark = pytest.mark.root
 API = Opening("tcp", 6443, 6443, "API server", "control-plane")
 NODEPORT_TCP = Opening("tcp", 30000, 32767, "NodePort services", "worker")
 NODEPORT_UDP = Opening("udp", 30000, 32767, "NodePort services", "worker")
+INPUT = "type filter hook input priority 0;"
 OPENINGS = (API, NODEPORT_TCP, NODEPORT_UDP)
 SSH = (2222,)
 
@@ -321,10 +322,7 @@ def test_a_saved_ruleset_of_ours_can_be_loaded_again(quiet_segment: Segment, fir
             "inet mine { chain in { type filter hook input priority 0; th dport 6000-7000 reject; }; }",
             "a rule drops it",
         ),
-        (
-            "inet mine { chain in { type filter hook input priority 0; th dport 6443 accept; th dport 1-7000 drop; }; }",
-            "",
-        ),
+        (f"inet mine {{ chain in {{ {INPUT} th dport 6443 accept; th dport 1-7000 drop; }}; }}", ""),
         ("inet mine { chain in { type filter hook input priority 0; ip saddr 10.0.0.9 tcp dport 6443 drop; }; }", ""),
         ("inet mine { chain in { type filter hook input priority 0; udp dport 6443 drop; }; }", ""),
         ("inet mine { chain in { type filter hook forward priority 0; policy drop; }; }", ""),
