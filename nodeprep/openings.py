@@ -12,9 +12,6 @@ from nodeprep.machine import MachineView
 from nodeprep.model import Opening
 from nodeprep.roles import Role
 
-DRIVEN = ("auto", "nftables")
-"""The firewall backends of this release."""
-
 
 @dataclass(frozen=True, slots=True)
 class Needed:
@@ -45,9 +42,7 @@ def needed(machine: MachineView, settings: Config) -> Needed:
 
     Raises ConfigError for a role that is not there or not usable, and for what this release does not do.
     """
-    firewall = settings.firewall
     unmet = {
-        "firewall.backend": firewall.backend if firewall.backend not in DRIVEN and firewall.mode != "off" else None,
         "peers.unicast": settings.peers.unicast,
     }
     for key, value in unmet.items():

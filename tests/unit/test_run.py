@@ -14,7 +14,6 @@ from nodeprep.errors import ConfigError
 from nodeprep.host import programs
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim, Decision, Link, Origin, Profile, Stage, Values, Verdict
-from nodeprep.openings import openings_of
 from nodeprep.situation import situation_of
 from nodeprep.stamp import fingerprints
 from nodeprep.steps import Outcome, Plan, Result, RunProgram, Situation, Step
@@ -493,20 +492,6 @@ def test_the_hostnames_id_follows_the_machine_id_and_does_not_give_it_away() -> 
 def test_a_clone_without_a_machine_id_has_no_id_for_its_name(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"\{id\} cannot be told"):
         naming.hostname_for(LocalMachine("test", str(root)), Config(), "", [])
-
-
-@pytest.mark.parametrize(("mode", "is_refused"), [("open", True), ("enforce", True), ("off", False)])
-def test_a_firewall_that_is_not_driven(root: Path, mode: str, is_refused: bool) -> None:
-    # Where nothing is opened it does not matter who would have to.
-    role = Path(__file__).parents[2] / "config/roles.d/worker.toml"
-    disk.put(root, "/usr/share/nodeprep/roles.d/worker.toml", role.read_bytes())
-    settings = replace(Config(), firewall=config.Firewall(mode, "ufw"))
-    machine = LocalMachine("test", str(root))
-    if is_refused:
-        with pytest.raises(ConfigError, match="ufw"):
-            openings_of(machine, settings)
-    else:
-        assert openings_of(machine, settings)
 
 
 def test_nothing_is_wanting_on_a_machine_of_its_own(root: Path) -> None:
