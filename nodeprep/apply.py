@@ -83,8 +83,8 @@ def perform(action: Action, touch: MachineTouch) -> None:
             touch.set_profile(action)
         case SetLinkMac(link, mac):
             touch.set_link_mac(link, mac)
-        case ApplyOpenings(openings, mode):
-            touch.apply_openings(openings, mode)
+        case ApplyOpenings(openings, mode, backend):
+            touch.apply_openings(openings, mode, backend)
         case KeepCopy(pattern):
             touch.keep_copy(pattern)
         case BringBack(run, kept, path):

@@ -144,7 +144,7 @@ class Daemon:
         wire.take_keys(Keyring(self._keys))
         standing = Standing.READY if was_ready else Standing.JOINED if this.decision.joined else Standing.PROBING
         self._tell("making the openings")
-        self._openings = await make_openings(this, live.firewall, self._needed.openings(self._files))
+        self._openings = await make_openings(this, live.firewalls, self._needed.openings(self._files))
         contest = await settler.settle(this, standing, renew=not was_ready and this.word != "keep")
         if isinstance(contest, str):
             self._say("reboot", contest)
@@ -201,6 +201,7 @@ class Daemon:
             return
         examiner = Examiner(self._keys, role_of(this.config.node.roles), wire)
         watch = Watch(wire, self._live, self._news.set, examiner)
+        await self._live.on_firewall(self._news.set)
         try:
             watch.follow(this.machine.links(), defends=self._guard is not None)
             if self._guard:
@@ -221,21 +222,24 @@ class Daemon:
         this.machine = await self._live.view(self._name)
         await asyncio.to_thread(this.look)
         claims, links = presented(this.artefacts, this.machine, this.observation), this.machine.links()
-        # Somebody may have flushed the ruleset, or installed the network of the pods.
+        # Somebody may have flushed the ruleset, switched a firewall on, or installed the network of the pods.
         assert self._needed
-        self._openings = await make_openings(this, self._live.firewall, self._needed.openings(self._files))
+        failed = tell.failure(this, "openings")
+        self._openings = await make_openings(this, self._live.firewalls, self._needed.openings(self._files))
         appeared = wire.listen(links)
         watch.follow(links, defends=self._guard is not None)
         self._herald.say_foreign(this, self._state, tell.foreign(wire))
         if self._guard is None or not self._keys:
-            if self._keys and (appeared or claims != before):
-                self._judge_again()  # what is presented now, or there, was never probed
+            if self._keys and (appeared or claims != before or (failed and not tell.failure(this, "openings"))):
+                self._judge_again()  # what is presented, or there, was never probed; or what held us back has gone
             self._write()
             return
         news = await self._guard.follow(claims, links, appeared)
         if news or (not self._guard.contested and this.adopted()):
             watch.announce(links if not self._guard.contested else ())
             await self._follow(this, self._guard)
+        elif (judged := tell.openings_anew(this, self._openings, *self._judged)) != self._judged:
+            await self._conclude(*judged)
         await watch.ask()
         strangers = watch.problems([value for values in self._guard.contested.values() for value in values])
         if strangers != self._strangers:

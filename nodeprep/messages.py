@@ -155,7 +155,7 @@ MESSAGES = (
         "efe167dd0bbc5d2a8e60db7bf8afd1d3",
         "The openings of the role are not made",
         "The firewall refused, or another rule closes what the role needs.",
-        "See the detail; `nft list ruleset` shows every rule.",
+        "See the detail; `nft list ruleset` shows every rule but those of iptables-legacy.",
     ),
     Message(
         "reboot",

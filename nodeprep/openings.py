@@ -8,13 +8,10 @@ from ipaddress import ip_network
 
 from nodeprep import cni, config, roles
 from nodeprep.config import Config, Peers
-from nodeprep.errors import ConfigError
 from nodeprep.machine import MachineView
 from nodeprep.model import Opening
 from nodeprep.roles import Role
 
-DRIVEN = ("auto", "nftables")
-"""The firewall backends of this release."""
 PEERS = "peers"
 """Stands for a role in the opening of nodeprep's own port."""
 
@@ -49,11 +46,6 @@ def needed(machine: MachineView, settings: Config) -> Needed:
 
     Raises ConfigError for a role that is not there or not usable, and for what this release does not do.
     """
-    backend = settings.firewall.backend
-    if backend not in DRIVEN and settings.firewall.mode != "off":
-        key = "firewall.backend"
-        problem = f"{backend!r} is not in this release"
-        raise ConfigError(settings.origin(key), key, problem, "leave the key at its default")
     files = config.role_files(machine)
     known = {name: roles.parse(name, config.role_table(machine, path), path) for name, path in files.items()}
     chosen = roles.select(settings.node.roles, known, settings.origin("node.roles"))

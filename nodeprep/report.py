@@ -72,8 +72,10 @@ def identity(
     ]
 
 
-def openings(wanted: Sequence[Opening], mode: str, backend: str, closed_by: Sequence[str]) -> Document:
-    """Return the part of the document on openings."""
+def openings(
+    wanted: Sequence[Opening], mode: str, backend: str, closed_by: Sequence[str], remarks: Sequence[str] = ()
+) -> Document:
+    """Return the part of the document on openings. remarks: sentences on the firewall that they are made in."""
     return {
         "mode": mode,
         "backend": backend,
@@ -87,6 +89,7 @@ def openings(wanted: Sequence[Opening], mode: str, backend: str, closed_by: Sequ
             for opening in wanted
         ],
         "closed_by": list(closed_by),
+        "remarks": list(remarks),
     }
 
 

@@ -105,11 +105,13 @@ class SetLinkMac:
 
 @dataclass(frozen=True, slots=True)
 class ApplyOpenings:
-    """Make the firewall pass exactly these openings for us, in one transaction."""
+    """Make the firewall pass exactly these openings for us, as a whole or not at all."""
 
     openings: tuple[Opening, ...]
     mode: str
-    """Either "enforce" or "open"."""
+    """"enforce" or "open"; "off" takes away what was made."""
+    backend: str
+    """Which firewall, "auto" for the one that is active."""
 
 
 @dataclass(frozen=True, slots=True)

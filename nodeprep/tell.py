@@ -46,9 +46,6 @@ def weigh(
         problems.insert(0, _joined_clone(this, "a live peer presents the identity of this joined machine"))
     if this.config.address.on_conflict == "pool" and not is_ready:
         problems = [p._replace(code="no-pool-address") if (p.subject, p.code) in NOT_POOLED else p for p in problems]
-    if "openings" in failed:
-        problems.append(Problem("openings", "openings", failed["openings"]))
-    warnings += [Problem("openings", "openings", f"may be closed by {name}") for name in openings["closed_by"]]
     if this.decision.origin in (Origin.MOVED, Origin.NEW_NIC):
         warnings.append(Problem("moved", "", this.decision.reason))
     if this.doubt:
@@ -59,7 +56,24 @@ def weigh(
     problems = with_holders(problems, holders)
     if holding:
         problems.append(Problem("old-identity-held", "machine-id", ", ".join(holding)))
-    return problems, warnings
+    return openings_anew(this, openings, problems, warnings)
+
+
+def failure(this: Run, subject: str) -> str:
+    """Return why the last step for a subject failed or was skipped, "" if it did not or there was none."""
+    outcome = this.outcomes.get(subject)
+    return outcome.detail if outcome and outcome.result is not Result.DONE else ""
+
+
+def openings_anew(
+    this: Run, openings: report.Document, problems: Sequence[Problem], warnings: Sequence[Problem]
+) -> tuple[list[Problem], list[Problem]]:
+    """Return problems and warnings with what there is to say of the openings now."""
+    said = [Problem("openings", "openings", f"may be closed by {name}") for name in openings["closed_by"]]
+    said += [Problem("openings", "openings", remark) for remark in openings["remarks"]]
+    failed = [Problem("openings", "openings", detail) for detail in (failure(this, "openings"),) if detail]
+    rest = ([each for each in told if each.code != "openings"] for told in (problems, warnings))
+    return [*next(rest), *failed], [*next(rest), *said]
 
 
 def _joined_clone(this: Run, why: str) -> Problem:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -17,7 +17,11 @@ from nodeprep.errors import HostError
 from nodeprep.host import hostnamed, links
 from nodeprep.host.bus import Bus
 from nodeprep.host.files import Files
+from nodeprep.host.firewall.choice import Firewalls
+from nodeprep.host.firewall.firewalld import Firewalld
+from nodeprep.host.firewall.iptables import Iptables
 from nodeprep.host.firewall.nftables import Nftables
+from nodeprep.host.firewall.ufw import Ufw
 from nodeprep.host.local import LocalMachine
 from nodeprep.host.network import ifupdown, netplan, networkd, trial
 from nodeprep.host.network.carrying import with_platform
@@ -46,7 +50,9 @@ class Live:
         self._network = NetworkManager(bus)
         self._files: Files = Files("live")
         self._links: tuple[Link, ...] = ()
-        self.firewall = Nftables()
+        self._firewalld = Firewalld(bus, self._in_loop, lambda: [link.name for link in self._links])
+        iptables = Iptables()
+        self.firewalls = Firewalls((self._firewalld, Ufw(Files("live"), iptables)), iptables, Nftables())
 
     async def settled(self, timeout_s: float) -> bool:
         """Wait until the managers have finished what they start at boot; whether they have, or are not there at all.
@@ -97,6 +103,10 @@ class Live:
         """Return the profiles of the links that networkd, netplan and ifupdown have in hand. Raises HostError."""
         theirs = networkd.profiles(self._links, self._files) if has_networkd else ()
         return tuple(map(netplan.adopted, theirs)) + ifupdown.profiles(self._links, self._files)
+
+    async def on_firewall(self, wake: Callable[[], None]) -> None:
+        """Have wake called when a firewall has loaded its configuration anew. Raises HostError."""
+        await self._firewalld.on_reload(wake)
 
     async def machine_ids(self) -> dict[str, str]:
         """Return who gives which machine ID, of the services on the bus that run and answer (Peer.GetMachineId)."""
@@ -151,11 +161,9 @@ class Live:
         """Set the MAC of a link without a profile. Raises HostError."""
         links.set_link_mac(link, mac)
 
-    def apply_openings(self, openings: tuple[Opening, ...], mode: str) -> None:
-        """Make the openings, unless they are as they should be. Raises HostError."""
-        ports = self.firewall.ssh_ports()
-        if not self.firewall.present(openings, mode, ports):
-            self.firewall.apply(openings, mode, ports)
+    def apply_openings(self, openings: tuple[Opening, ...], mode: str, backend: str) -> None:
+        """Make the openings in that firewall, unless they are as they should be. Raises HostError."""
+        self.firewalls.apply(openings, mode, backend)
 
     def _in_loop(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)

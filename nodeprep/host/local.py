@@ -23,7 +23,7 @@ class Managers(Protocol):
 
     def set_link_mac(self, link: str, mac: str) -> None: ...
 
-    def apply_openings(self, openings: tuple[Opening, ...], mode: str) -> None: ...
+    def apply_openings(self, openings: tuple[Opening, ...], mode: str, backend: str) -> None: ...
 
 
 class LocalMachine(Files):
@@ -130,9 +130,9 @@ class LocalMachine(Files):
         self._note_change("mac", next((one.mac for one in self._links if one.name == link), ""), mac, link=link)
         managers.set_link_mac(link, mac)
 
-    def apply_openings(self, openings: tuple[Opening, ...], mode: str) -> None:
+    def apply_openings(self, openings: tuple[Opening, ...], mode: str, backend: str) -> None:
         """Make the openings in the firewall. Raises HostError."""
-        self._require().apply_openings(openings, mode)
+        self._require().apply_openings(openings, mode, backend)
 
     def reboot(self, reason: str) -> None:
         """Boot the machine again, in order. Raises HostError."""

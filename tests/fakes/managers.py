@@ -51,7 +51,7 @@ class FakeManagers:
     def set_link_mac(self, link: str, mac: str) -> None:
         self.links = tuple(replace(one, mac=mac) if one.name == link else one for one in self.links)
 
-    def apply_openings(self, openings: tuple[Opening, ...], mode: str) -> None:
+    def apply_openings(self, openings: tuple[Opening, ...], mode: str, backend: str) -> None:
         self.openings = openings
 
 

@@ -56,8 +56,8 @@ class Recorder:
     def set_link_mac(self, link: str, mac: str) -> None:
         self._note("set_link_mac", link, mac)
 
-    def apply_openings(self, openings: tuple[Opening, ...], mode: str) -> None:
-        self._note("apply_openings", openings, mode)
+    def apply_openings(self, openings: tuple[Opening, ...], mode: str, backend: str) -> None:
+        self._note("apply_openings", openings, mode, backend)
 
     def keep_copy(self, pattern: str) -> None:
         self._note("keep_copy", pattern)

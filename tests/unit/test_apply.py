@@ -49,7 +49,7 @@ CALLS: list[tuple[Action, str, tuple[object, ...]]] = [
     (SetHostname("worker-1"), "set_hostname", ("worker-1",)),
     (CHANGE, "set_profile", (CHANGE,)),
     (SetLinkMac("eth0", "02:00:00:00:00:01"), "set_link_mac", ("eth0", "02:00:00:00:00:01")),
-    (ApplyOpenings(OPENINGS, "open"), "apply_openings", (OPENINGS, "open")),
+    (ApplyOpenings(OPENINGS, "open", "auto"), "apply_openings", (OPENINGS, "open", "auto")),
     (KeepCopy("/a*"), "keep_copy", ("/a*",)),
     (BringBack("run-1", "files/a", "/a"), "bring_back", ("run-1", "files/a", "/a")),
     (Remove("/a*"), "remove", ("/a*",)),

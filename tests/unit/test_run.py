@@ -514,20 +514,6 @@ def test_a_clone_without_a_machine_id_has_no_id_for_its_name(root: Path) -> None
         naming.hostname_for(LocalMachine("test", str(root)), Config(), "", [])
 
 
-@pytest.mark.parametrize(("mode", "is_refused"), [("open", True), ("enforce", True), ("off", False)])
-def test_a_firewall_that_is_not_driven(root: Path, mode: str, is_refused: bool) -> None:
-    # Where nothing is opened it does not matter who would have to.
-    role = Path(__file__).parents[2] / "config/roles.d/worker.toml"
-    disk.put(root, "/usr/share/nodeprep/roles.d/worker.toml", role.read_bytes())
-    settings = replace(Config(), firewall=config.Firewall(mode, "ufw"))
-    machine = LocalMachine("test", str(root))
-    if is_refused:
-        with pytest.raises(ConfigError, match="ufw"):
-            openings_of(machine, settings)
-    else:
-        assert openings_of(machine, settings)
-
-
 def test_peers_beyond_routers_are_let_in_and_nobody_else(root: Path) -> None:
     role = Path(__file__).parents[2] / "config/roles.d/worker.toml"
     disk.put(root, "/usr/share/nodeprep/roles.d/worker.toml", role.read_bytes())

@@ -41,8 +41,15 @@ class ForeignChain:
 class Nftables:
     """The backend. `prefix` goes before every program, as ("ip", "netns", "exec", NAME) does."""
 
+    name = "nftables"
+    owned = re.compile(r"table inet nodeprep ")
+
     def __init__(self, prefix: tuple[str, ...] = ()) -> None:
         self._prefix = prefix
+
+    def active(self) -> bool:
+        """Say that it can be driven: whatever else there is, the kernel has it."""
+        return True
 
     def apply(self, openings: Iterable[Opening], mode: str, ssh_ports: tuple[int, ...]) -> None:
         """Make our table pass these openings, in place of what it passed before.
@@ -56,7 +63,8 @@ class Nftables:
 
     def remove(self) -> None:
         """Take our table away, if it is there, and with it exactly what we opened and closed. Raises HostError."""
-        self._transaction(_CLEARED)
+        if self._list("table", "inet", "nodeprep") is not None:
+            self._transaction(_CLEARED)
 
     def present(self, openings: Iterable[Opening], mode: str, ssh_ports: tuple[int, ...]) -> bool:
         """Say whether what the kernel holds is what `apply` would load, comments aside. Raises HostError."""
@@ -70,7 +78,7 @@ class Nftables:
     def closed_by(self, openings: Iterable[Opening]) -> tuple[ForeignChain, ...]:
         """Return the chains of others that may close these openings: those of kube-proxy and a CNI never count.
 
-        Rules of iptables-legacy are not seen by nft. Raises HostError.
+        Rules of iptables-legacy are not seen by nft (see `Iptables.closed_by`). Raises HostError.
         """
         wanted, closing = tuple(openings), []
         for chain in (made["chain"] for made in self._list("chains") or () if "chain" in made):
@@ -85,6 +93,10 @@ class Nftables:
             if shut:
                 closing.append(ForeignChain(f"table {family} {table} chain {name}", reason or "a rule drops it", shut))
         return tuple(closing)
+
+    def remarks(self, _openings: Iterable[Opening], _mode: str) -> tuple[str, ...]:
+        """Return what an operator should know besides: nothing."""
+        return ()
 
     def ssh_ports(self) -> tuple[int, ...]:
         """Return the ports that sshd(8) is reached on."""

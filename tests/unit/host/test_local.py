@@ -44,7 +44,7 @@ def test_before_the_bus_is_there_its_services_cannot_be_asked() -> None:
         lambda: machine.set_hostname("a"),
         lambda: machine.set_profile(SetProfile("u", "eth0")),
         lambda: machine.set_link_mac("eth0", "02:00:00:00:00:01"),
-        lambda: machine.apply_openings((), "open"),
+        lambda: machine.apply_openings((), "open", "auto"),
     ]
     for touch in touches:
         with pytest.raises(HostError, match="not there yet"):

@@ -126,7 +126,7 @@ def test_a_read_only_file_system_is_named_before_anything_is_touched(
 
 @pytest.mark.parametrize(
     "action",
-    [RunProgram(("true",), 1.0), ApplyOpenings((), "open")],
+    [RunProgram(("true",), 1.0), ApplyOpenings((), "open", "auto")],
     ids=["program", "openings"],
 )
 def test_what_writes_no_file_needs_no_room(machine: Files, disks: Disks, action: Action) -> None:

@@ -1,0 +1,105 @@
+"""Choice: the firewall that openings are made in is the one that is active; what another had of ours is taken away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from nodeprep.errors import HostError
+from nodeprep.host.firewall.iptables import Iptables
+from nodeprep.host.firewall.nftables import Nftables
+from nodeprep.model import Opening
+
+
+class Firewall(Protocol):
+    """A backend. Methods raise HostError."""
+
+    name: str
+    owned: re.Pattern[str]
+    """Titles of chains that it opens in, as `ForeignChain` has them."""
+
+    def active(self) -> bool:
+        """Say whether it decides on this machine what comes in."""
+        ...
+
+    def present(self, openings: Iterable[Opening], mode: str, ssh_ports: tuple[int, ...], /) -> bool: ...
+
+    def apply(self, openings: Iterable[Opening], mode: str, ssh_ports: tuple[int, ...], /) -> None: ...
+
+    def remove(self) -> None: ...
+
+    def remarks(self, openings: Iterable[Opening], mode: str, /) -> tuple[str, ...]:
+        """Return what an operator should know of it beside these openings, each a sentence."""
+        ...
+
+
+class Firewalls:
+    """The backends of a machine, of which one is driven."""
+
+    def __init__(self, managers: Sequence[Firewall], iptables: Iptables, nftables: Nftables) -> None:
+        """Take them in the order in which they are asked: who manages the rules of others comes before those."""
+        self._iptables = iptables
+        self._nftables = nftables
+        self._all: tuple[Firewall, ...] = (*managers, iptables, nftables)
+        self._driven: Firewall | None = None
+        self._is_withdrawn = False
+        self._left = ""
+
+    @property
+    def name(self) -> str:
+        """The one that is driven, "-" where none is."""
+        return self._driven.name if self._driven else "-"
+
+    def apply(self, openings: tuple[Opening, ...], mode: str, backend: str) -> None:
+        """Make the openings, unless they are as they should be, in this backend, or in the active one for "auto".
+
+        In mode "off" what there is of ours is taken away, and where that fails a remark says so. Raises HostError.
+        """
+        if mode == "off":
+            self._withdraw()
+            return
+        chosen = self._choose(backend)
+        ports = self._nftables.ssh_ports()
+        if not chosen.present(openings, mode, ports):
+            chosen.apply(openings, mode, ports)
+        if chosen is not self._driven or self._left:
+            self._left = self._clear(chosen)
+        self._driven, self._is_withdrawn = chosen, False
+
+    def closed_by(self, openings: tuple[Opening, ...]) -> tuple[str, ...]:
+        """Return the chains of others that may close these openings, and how. Raises HostError."""
+        owned = self._driven.owned if self._driven else None
+        chains = (*self._nftables.closed_by(openings), *self._iptables.closed_by(openings))
+        return tuple(f"{each.title} ({each.reason})" for each in chains if not (owned and owned.search(each.title)))
+
+    def remarks(self, openings: tuple[Opening, ...], mode: str) -> tuple[str, ...]:
+        """Return what an operator should know besides. Raises HostError."""
+        told = self._driven.remarks(openings, mode) if self._driven else ()
+        return (*told, *((self._left,) if self._left else ()))
+
+    def _choose(self, backend: str) -> Firewall:
+        if backend == "auto":
+            return next((each for each in self._all if each.active()), self._nftables)
+        chosen = next(each for each in self._all if each.name == backend)
+        if chosen.name in ("firewalld", "ufw") and not chosen.active():
+            raise HostError(f"{backend} is not active, and firewall.backend names it: start it, or take another")
+        return chosen
+
+    def _clear(self, chosen: Firewall | None) -> str:
+        """Take away what all the others have of ours; return what is to be said where that failed."""
+        failed = []
+        for each in self._all:
+            # ufw opens in our chain of iptables what it has no word for.
+            if each is not chosen and not (chosen and chosen.name == "ufw" and each is self._iptables):
+                try:
+                    each.remove()
+                except HostError as error:
+                    failed.append(f"{each.name} still has what was opened there before: {error}")
+        return "; ".join(failed)
+
+    def _withdraw(self) -> None:
+        if self._is_withdrawn:
+            return
+        self._driven, self._left = None, self._clear(None)
+        self._is_withdrawn = not self._left
