@@ -105,7 +105,15 @@ class Watch:
 
     def problems(self, told: Collection[str]) -> tuple[Problem, ...]:
         """Return what is to be said of the strangers that are there to stay, beyond the values that are told of."""
-        contested = {kind.name.lower() for peer in self._wire.census.peers for kind in peer.contested}
+        contesting = [peer for peer in self._wire.census.peers if peer.contested]
+        contested = {kind.name.lower() for peer in contesting for kind in peer.contested}
+        places = {
+            place(kind.name.lower(), source.link, source.address)
+            for peer in contesting
+            for kind in peer.contested
+            for source in peer.sources
+        }
+        self._strangers.forget(lambda sighting: place(sighting.kind, sighting.link, sighting.mac) in places)
         echoes = {link: last_s for link, (_, last_s) in self._wire.census.echoes.items()}
         return tuple(
             problem_of(stranger.sighting)
@@ -201,6 +209,11 @@ class Watch:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def place(kind: str, link: str, mac: str) -> tuple[str, str, str]:
+    """Return where somebody who has a value of ours is. Who says that it has our MAC may bear another by now."""
+    return kind, link, "" if kind == "mac" else mac
 
 
 def problem_of(sighting: Sighting) -> Problem:

@@ -1,7 +1,7 @@
 """Strangers: machines without nodeprep that bear an address of ours; which of them to report, and when to defend.
 
 They cannot be asked to prove themselves, and anybody can forge an ARP packet. So a stranger changes nothing but the
-report, and is reported once it was seen twice with some time between: a twin on its way to another identity is not.
+report, and is reported once it was seen twice with some time between: a copy on its way to another identity is not.
 
 Defence is that of RFC 5227 section 2.4 (c), for a machine whose address others rely on: it keeps the address, and
 announces it once in DEFEND_INTERVAL at most, however often it is contested.
@@ -9,6 +9,7 @@ announces it once in DEFEND_INTERVAL at most, however often it is contested.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,6 +18,8 @@ from nodeprep.model import Sighting
 RFC5227_DEFEND_INTERVAL_S: Final = 10.0
 SETTLE_S: Final = 5.0
 """Seen again so long after it was seen first, a stranger is there to stay."""
+MAC_SETTLE_S: Final = 30.0
+"""The same, of our MAC: a copy whose profile pins it waits up to 20 s for its network before it renews."""
 EXPIRY_S: Final = 120.0
 """One that has not been seen for so long has gone."""
 ECHO_S: Final = 600.0
@@ -31,6 +34,11 @@ class Stranger:
     sighting: Sighting
     first_s: float
     last_s: float
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether it is there to stay."""
+        return self.last_s - self.first_s >= (MAC_SETTLE_S if self.sighting.kind == "mac" else SETTLE_S)
 
 
 class Strangers:
@@ -60,6 +68,13 @@ class Strangers:
         self._seen = {each: one for each, one in self._seen.items() if (each.link, each.value) in held}
         self._defended_s = {key: when_s for key, when_s in self._defended_s.items() if key in held}
 
+    def forget(self, is_peer: Callable[[Sighting], bool]) -> None:
+        """Forget those who turned out to be peers of ours.
+
+        Else a copy that has become another machine long since would be told of until EXPIRY_S.
+        """
+        self._seen = {each: one for each, one in self._seen.items() if not is_peer(each)}
+
     def seen(self, now: float) -> tuple[Stranger, ...]:
         """Return all of whom anything was seen lately."""
         self._expire(now)
@@ -71,7 +86,7 @@ class Strangers:
         return tuple(
             stranger
             for stranger in self._seen.values()
-            if stranger.last_s - stranger.first_s >= SETTLE_S
+            if stranger.has_settled
             and not (stranger.sighting.kind == "mac" and now < echoes.get(stranger.sighting.link, -ECHO_S) + ECHO_S)
         )
 

@@ -34,6 +34,25 @@ ARTEFACTS = (
 # NetworkManager counts failed detections of duplicates in the link-local address, and begins anew at each boot.
 KEPT = tuple(name for name in ARTEFACTS if name != "ipv6")
 
+# What Debian itself writes at every boot.
+WRITTEN_BY_DEBIAN = (
+    "/var/log/",
+    "/var/lib/systemd/timers/",
+    "/var/lib/systemd/catalog/",
+    "/var/lib/NetworkManager/timestamps",
+    "/var/lib/NetworkManager/NetworkManager.state",
+    "/var/lib/NetworkManager/seen-bssids",
+    "/var/lib/NetworkManager/NetworkManager-intern.conf",
+    "/var/cache/",
+    "/var/tmp/",
+    "/tmp/",
+    "/run/",
+    "/root/",
+    "/etc/.updated",
+    "/var/.updated",
+    "/var/lib/private",
+)
+
 
 def status(clone: Clone) -> dict[str, Any]:
     """Return the status document of a machine, whatever it says; LabError where it has no words yet."""

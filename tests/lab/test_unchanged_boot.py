@@ -8,30 +8,11 @@ import pytest
 
 from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
-from tests.lab.expectations import KEPT, ready
+from tests.lab.expectations import KEPT, WRITTEN_BY_DEBIAN, ready
 from tests.lab.golden import MAC
 from tests.lab.identity import identity
 
 pytestmark = pytest.mark.usefixtures("golden")
-
-# What Debian itself writes at every boot.
-WRITTEN_BY_DEBIAN = (
-    "/var/log/",
-    "/var/lib/systemd/timers/",
-    "/var/lib/systemd/catalog/",
-    "/var/lib/NetworkManager/timestamps",
-    "/var/lib/NetworkManager/NetworkManager.state",
-    "/var/lib/NetworkManager/seen-bssids",
-    "/var/lib/NetworkManager/NetworkManager-intern.conf",
-    "/var/cache/",
-    "/var/tmp/",
-    "/tmp/",
-    "/run/",
-    "/root/",
-    "/etc/.updated",
-    "/var/.updated",
-    "/var/lib/private",
-)
 
 
 def disk(clone: Clone) -> dict[str, object]:

@@ -13,6 +13,7 @@ from nodeprep import watch as module
 from nodeprep.errors import HostError
 from nodeprep.model import Link, LinkAddress, Sighting
 from nodeprep.peers.message import ClaimKind
+from nodeprep.peers.rules import Source
 from nodeprep.report import Problem
 from nodeprep.watch import Watch, with_holders
 
@@ -123,10 +124,51 @@ def test_what_a_peer_contests_is_told_of_by_the_census_alone(bench: Bench) -> No
         for _ in range(2):
             watch._see(ARP)
             watch._see(BEARS_OURS)
-            bench.wire.now += 6
+            bench.wire.now += 31
         assert codes(watch) == [("address-in-use", "ipv4-address"), ("mac-in-use", "mac")]
-        bench.wire.census.peers = (SimpleNamespace(contested={ClaimKind.MAC, ClaimKind.IPV4}),)
+        peer = SimpleNamespace(contested={ClaimKind.MAC, ClaimKind.IPV4}, sources=())
+        bench.wire.census.peers = (peer,)
         assert codes(watch) == []
+
+    bench.run(work)
+
+
+@pytest.mark.parametrize(
+    ("sighting", "kind", "bears"),
+    [(BEARS_OURS, ClaimKind.MAC, MAC), (BEARS_OURS, ClaimKind.MAC, OTHER), (ARP, ClaimKind.IPV4, OTHER)],
+    ids=["our MAC", "our MAC until lately", "our address"],
+)
+def test_a_copy_that_was_slow_to_speak_and_then_yielded_is_no_stranger(
+    bench: Bench, sighting: Sighting, kind: ClaimKind, bears: str
+) -> None:
+    async def work(watch: Watch) -> None:
+        for _ in range(2):
+            watch._see(sighting)
+            bench.wire.now += 31
+        assert len(codes(watch)) == 1, "who does not speak cannot be known"
+        peer = SimpleNamespace(contested={kind}, sources=(Source("eth0", bears),))
+        bench.wire.census.peers = (peer,)
+        assert codes(watch) == []
+        peer.contested = set()
+        assert codes(watch) == []
+        for _ in range(2):
+            watch._see(sighting)
+            bench.wire.now += 31
+        assert len(codes(watch)) == 1, "somebody bears it again"
+
+    bench.run(work)
+
+
+def test_beside_a_peer_that_yielded_a_stranger_with_another_mac_is_told_of(bench: Bench) -> None:
+    async def work(watch: Watch) -> None:
+        for _ in range(2):
+            watch._see(ARP)
+            bench.wire.now += 6
+        peer = SimpleNamespace(contested={ClaimKind.IPV4}, sources=(Source("eth0", "02:aa:bb:cc:dd:ff"),))
+        bench.wire.census.peers = (peer,)
+        assert codes(watch) == []
+        peer.contested = set()
+        assert codes(watch) == [("address-in-use", "ipv4-address")]
 
     bench.run(work)
 
@@ -135,8 +177,8 @@ def test_our_mac_from_a_link_that_reflects_is_no_stranger(bench: Bench) -> None:
     async def work(watch: Watch) -> None:
         for _ in range(2):
             watch._see(BEARS_OURS)
-            bench.wire.now += 6
-        bench.wire.census.echoes = {"eth0": (1, bench.wire.now - 11)}
+            bench.wire.now += 31
+        bench.wire.census.echoes = {"eth0": (1, bench.wire.now - 61)}
         assert codes(watch) == []
 
     bench.run(work)

@@ -2,13 +2,11 @@
 
     sudo python3 -m pytest tests/vm [-k bookworm]
 
-When a test fails, the console of every machine then alive, which has its whole journal, is kept; the report says where.
+When a test fails, console and journal of its machines are kept (`tests.vm.failures`); the report says where.
 """
 
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,8 +16,8 @@ import pytest
 from tests.lab.conftest import TOOLS as LAB_TOOLS
 from tests.lab.conftest import deb, swept
 from tests.lab.lan import Lan
-from tests.lab.traces import LabError
 from tests.lab.tree import Release
+from tests.vm import failures
 from tests.vm.disk import Image
 from tests.vm.golden import golden as golden_disk
 from tests.vm.machine import Machine
@@ -28,22 +26,14 @@ __all__ = ["deb", "swept"]
 
 HERE = Path(__file__).parent
 TOOLS = (*LAB_TOOLS, "qemu-system-x86_64", "qemu-img", "mke2fs", "debugfs", "setpriv", "bridge", "ssh-keyscan")
-FAILURES = Path(tempfile.gettempdir()) / "nodeprep-vm-failures"
-QUESTIONS = (
-    ("nodeprep", "status"),
-    ("systemctl", "--failed", "--no-legend"),
-    ("ip", "address"),
-    ("nmcli", "connection", "show", "lan"),
-    ("journalctl", "-b", "--no-pager", "-o", "short-monotonic", "-u", "nodeprep-early", "-u", "nodeprep"),
-)
 
 _alive: list[Machine] = []
 
 
 class MakeMachine(Protocol):
-    """Makes a machine that is off, with a new disk over the golden one."""
+    """Makes a machine that is off, with a new disk over an image, or else over the golden one."""
 
-    def __call__(self, name: str, *, mac: str, uuid: str, **hypervisor: Any) -> Machine:
+    def __call__(self, name: str, *, mac: str, uuid: str, image: Image | None = None, **hypervisor: Any) -> Machine:
         """Return a new machine of that name; further arguments are `Machine`'s."""
 
 
@@ -62,25 +52,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """Keep what the machines have to say when a test fails, and say where."""
     outcome = yield
     report: pytest.TestReport = outcome.get_result()
-    if report.failed and HERE in item.path.parents:
-        folder = FAILURES / re.sub(r"[^a-z0-9]+", "-", item.name.lower()).strip("-")
+    if report.failed and HERE in item.path.parents and _alive:
+        folder = failures.folder_of(item.name)
         for machine in _alive:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(machine.console, folder / f"{machine.name}-console.log")
-            (folder / f"{machine.name}.txt").write_text(answers(machine))
-            report.sections.append((f"machine {machine.name}", f"{folder}\n{machine.said()[-1500:]}"))
-
-
-def answers(machine: Machine) -> str:
-    """Return what a machine answers to the questions one would ask at its console."""
-    said = []
-    for question in QUESTIONS:
-        try:
-            done = machine.run(*question, check=False)
-            said.append(f"$ {' '.join(question)}\n{done.stdout}{done.stderr}")
-        except LabError as error:
-            said.append(f"$ {' '.join(question)}\n{error}")
-    return "\n".join(said)
+            failures.keep(machine, folder)
+            report.sections.append((f"machine {machine.name}: {folder}", machine.said()[-1500:]))
 
 
 @pytest.fixture(scope="module", params=list(Release), ids=lambda release: str(release.value))
@@ -108,8 +84,9 @@ def make_machine(golden: Image, lan: Lan, tmp_path_factory: pytest.TempPathFacto
     """Return a maker of machines on the module's segment; all are removed at its end."""
     made: list[Machine] = []
 
-    def make(name: str, *, mac: str, uuid: str, **hypervisor: Any) -> Machine:
-        machine = Machine(name, golden, tmp_path_factory.mktemp(name), lan, mac=mac, uuid=uuid, **hypervisor)
+    def make(name: str, *, mac: str, uuid: str, image: Image | None = None, **hypervisor: Any) -> Machine:
+        folder = tmp_path_factory.mktemp(name)
+        machine = Machine(name, image or golden, folder, lan, mac=mac, uuid=uuid, **hypervisor)
         made.append(machine)
         _alive.append(machine)
         return machine

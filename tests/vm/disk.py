@@ -20,6 +20,7 @@ from tests.lab.traces import LabError, administer
 from tests.lab.tree import Release, cache, locked, mirror
 
 BUILD_TIMEOUT_S = 1200.0
+COPY_TIMEOUT_S = 300.0
 # The cloud kernel has what a virtual machine has, DMI, fw_cfg and the VM generation ID included, and a small initrd.
 PACKAGES = ("linux-image-cloud-amd64", "initramfs-tools", "qemu-guest-agent")
 SIZE = "4G"
@@ -47,6 +48,21 @@ class Image:
         administer("qemu-img", "create", "-q", "-f", "qcow2", "-b", backing, "-F", self.format, str(file))
         return Image(file, self.kernel, self.initrd)
 
+    def copy(self, file: Path) -> Image:
+        """Return a disk of its own, raw, that holds what this one does."""
+        administer("qemu-img", "convert", "-O", "raw", str(self.file), str(file), timeout_s=COPY_TIMEOUT_S)
+        return Image(file, self.kernel, self.initrd)
+
+    def entered(self, directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of the host with this disk, which is raw, mounted on a directory.
+
+        Nobody else sees the mount, and it goes with the program.
+        """
+        directory.mkdir(exist_ok=True)
+        script = 'mount -o loop "$1" "$2" && shift 2 && exec "$@"'
+        entering = ("unshare", "--mount", "sh", "-c", script, "sh", str(self.file), str(directory))
+        return subprocess.run((*entering, *command), capture_output=True, text=True, timeout=120, check=False)
+
     def files(self, directory: Path, *paths: str) -> dict[str, str | None]:
         """Return the text of files on the disk of a machine that is off, None where there is none.
 
@@ -54,7 +70,7 @@ class Image:
         """
         copy = directory / "copy.raw"
         try:
-            administer("qemu-img", "convert", "-O", "raw", str(self.file), str(copy), timeout_s=120.0)
+            self.copy(copy)
             done = subprocess.run(("e2fsck", "-p", str(copy)), capture_output=True, text=True, timeout=120, check=False)
             if done.returncode not in (0, 1):
                 raise LabError(f"the file system is broken: {done.stdout}{done.stderr}")

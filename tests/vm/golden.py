@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.lab.golden import worst_case
 from tests.lab.lan import LINK, Lan
 from tests.lab.traces import LabError
 from tests.lab.tree import Release, cache, locked
-from tests.vm import disk
+from tests.vm import disk, failures
 from tests.vm.disk import Image
 from tests.vm.machine import NIC, Machine
 
@@ -27,9 +28,10 @@ MAC = "52:54:00:77:00:01"
 GENERATION = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87"
 PROFILE = LAB_PROFILE.replace(f"interface-name={LINK}", f"interface-name={NIC}")
 KEPT_AT_MOST = 2
+IDENTITY = "identity.json"
 
-# Says on the console that a file was put in another's place: where a test cuts the power. Only where the kernel command
-# line asks for it.
+# Says on the console that a file was put in another's place, and stops nodeprep there until a test cuts the power. Only
+# where the kernel command line asks for it.
 CUT = "cut"
 WATCHING = "watching"
 REACHED = "reached"
@@ -49,7 +51,8 @@ path=$(sed -n 's/.*{CUT}=\\([^ ]*\\).*/\\1/p' /proc/cmdline)
 inode() {{ stat -c %i "$path" 2>&1; }}
 before=$(inode)
 echo "{WATCHING} $path" > /dev/kmsg
-while [ "$before" = "$(inode)" ]; do sleep 0.05; done
+while [ "$before" = "$(inode)" ]; do sleep 0.1; done
+systemctl kill --signal=STOP nodeprep-early.service nodeprep.service 2> /dev/kmsg
 echo "{REACHED} $path" > /dev/kmsg
 """
 
@@ -65,6 +68,10 @@ def furnish(root: Path) -> None:
     for key in (root / "etc/ssh").glob("ssh_host_rsa_key*"):
         key.unlink()
     units = root / "etc/systemd/system"
+    # It says each thing that it is asked, at the end of every console that is looked at.
+    agent = units / "qemu-guest-agent.service.d"
+    agent.mkdir()
+    (agent / "quiet.conf").write_text("[Service]\nLogLevelMax=notice\n")
     (units / "e2scrub_reap.service").symlink_to("/dev/null")
     (units / "watch.service").write_text(WATCH)
     (root / "usr/local/sbin/watch").write_text(WATCH_SCRIPT)
@@ -94,6 +101,12 @@ def golden(release: Release, deb: Path) -> Image:
     return Image(folder / "disk.qcow2", folder / "vmlinuz", folder / "initrd")
 
 
+def template_identity(golden: Image) -> dict[str, str]:
+    """Return every value by which the golden machine could be known, as its own programs told it."""
+    values: dict[str, str] = json.loads((golden.file.parent / IDENTITY).read_text())
+    return values
+
+
 def live(release: Release, deb: Path, folder: Path) -> None:
     """Make the disk there, boot the machine from it, and shut it down. LabError if it is not as it should be."""
     image = disk.image(release, deb, folder, PROFILE, furnish)
@@ -104,7 +117,12 @@ def live(release: Release, deb: Path, folder: Path) -> None:
             document = machine.ready()
             if document["node"]["origin"] != "adopted" or machine.failed_units():
                 raise LabError(f"the golden machine: {document['summary']}, failed: {machine.failed_units()}")
+            (folder / IDENTITY).write_text(json.dumps(machine.identity()))
             if not machine.shutdown():
                 raise LabError(f"the golden machine did not shut down by itself\n{machine.said()[-2000:]}")
+        except LabError as error:
+            kept = failures.folder_of(f"golden {release.value}")
+            failures.keep(machine, kept)
+            raise LabError(f"{error}\nkept: {kept}") from error
         finally:
             machine.power_cut()

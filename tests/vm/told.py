@@ -31,6 +31,11 @@ def quoted(answer: str) -> str:
     return found[1] if found else ""
 
 
+def scanned(listing: str) -> list[str]:
+    """Return the keys that ssh-keyscan(1) lists, without the comments that some of its releases print among them."""
+    return [line.split()[-1] for line in listing.splitlines() if line and not line.startswith("#")]
+
+
 def content(path: str) -> bytes:
     """Return the bytes of a file, none where there is none."""
     try:
@@ -71,7 +76,7 @@ def machine() -> dict[str, str]:
         "hostname of kernel": os.uname().nodename,
         "hostname of hostnamed": quoted(said("busctl", "get-property", *HOSTNAMED, HOSTNAMED[0], "Hostname")),
         "boot-id": content("/proc/sys/kernel/random/boot_id").decode().strip(),
-        "ssh keys of sshd": " ".join(line.split()[-1] for line in served.splitlines()),
+        "ssh keys of sshd": " ".join(scanned(served)),
         "random-seed": digest("/var/lib/systemd/random-seed"),
         "networkmanager secret": digest("/var/lib/NetworkManager/secret_key"),
         "journal directories": " ".join(sorted(os.listdir("/var/log/journal"))),

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from nodeprep.model import Sighting
-from nodeprep.peers.strangers import ECHO_S, EXPIRY_S, RFC5227_DEFEND_INTERVAL_S, SETTLE_S, STRANGERS_MAX, Strangers
+from nodeprep.peers.strangers import (
+    ECHO_S,
+    EXPIRY_S,
+    MAC_SETTLE_S,
+    RFC5227_DEFEND_INTERVAL_S,
+    SETTLE_S,
+    STRANGERS_MAX,
+    Strangers,
+)
 
 ARP = Sighting("ipv4", "10.77.0.10", "eth0", "02:aa:bb:cc:dd:ee")
 MAC = Sighting("mac", "52:54:00:77:00:10", "eth0", "52:54:00:77:00:10")
@@ -31,6 +39,15 @@ def test_a_twin_on_its_way_to_another_identity_is_not_reported() -> None:
     assert reported(strangers, 30.0) == []
 
 
+def test_a_copy_that_bears_our_mac_until_its_network_is_there_is_not_reported() -> None:
+    strangers = Strangers()
+    for now in (0.0, 10.0, MAC_SETTLE_S - 0.1):
+        strangers.see(now, MAC)
+    assert reported(strangers, MAC_SETTLE_S + 60.0) == []
+    strangers.see(MAC_SETTLE_S, MAC)
+    assert reported(strangers, MAC_SETTLE_S) == [MAC]
+
+
 def test_an_address_is_defended_once_in_the_interval_however_often_it_is_contested() -> None:
     strangers = Strangers()
     defended = [now / 100 for now in range(6000) if strangers.see(now / 100, ARP)]
@@ -51,22 +68,22 @@ def test_a_mac_is_not_defended() -> None:
 
 def test_where_our_own_frames_come_back_so_does_our_mac() -> None:
     strangers = Strangers()
-    for now in (100.0, 110.0):
+    for now in (100.0, 130.0):
         strangers.see(now, MAC)
         strangers.see(now, ARP)
-    assert reported(strangers, 110.0, {"eth0": 101.0}) == [ARP]
-    assert reported(strangers, 110.0, {"eth1": 101.0}) == [MAC, ARP]
+    assert reported(strangers, 130.0, {"eth0": 101.0}) == [ARP]
+    assert reported(strangers, 130.0, {"eth1": 101.0}) == [MAC, ARP]
     strangers.see(101.0 + ECHO_S, MAC)
     assert reported(strangers, 101.0 + ECHO_S, {"eth0": 101.0}) == []
 
 
 def test_what_is_about_an_address_that_we_gave_up_is_forgotten() -> None:
     strangers = Strangers()
-    for now in (0.0, 9.0):
+    for now in (0.0, 31.0):
         strangers.see(now, ARP)
         strangers.see(now, MAC)
     strangers.keep(frozenset({("eth0", MAC.value), ("eth1", ARP.value)}))
-    assert reported(strangers, 9.0) == [MAC]
+    assert reported(strangers, 31.0) == [MAC]
 
 
 def test_the_table_is_bounded() -> None:
