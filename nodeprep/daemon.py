@@ -70,7 +70,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._judge_again)
-        heart = loop.create_task(self._beat())
+        heart = loop.create_task(notify.feed_watchdog())
         work = loop.create_task(self._work())
         stopping = loop.create_task(self._stop.wait())
         await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -82,12 +82,6 @@ class Daemon:
             work.result()
         work.cancel()
         return 0
-
-    async def _beat(self) -> None:
-        limit_s = notify.watchdog_s()
-        while limit_s:
-            notify.alive()
-            await asyncio.sleep(limit_s / 2)
 
     async def _work(self) -> None:
         while not self._stop.is_set():
@@ -199,8 +193,8 @@ class Daemon:
         this, wire = self._run, self._wire
         if this is None or wire is None:
             return
-        examiner = Examiner(self._keys, role_of(this.config.node.roles), wire)
-        watch = Watch(wire, self._live, self._news.set, examiner)
+        role = role_of(this.config.node.roles)
+        watch = Watch(wire, self._live, self._news.set, Examiner(self._keys, role, wire))
         await self._live.on_firewall(self._news.set)
         try:
             watch.follow(this.machine.links(), defends=self._guard is not None)
@@ -254,9 +248,9 @@ class Daemon:
         if not guard.contested:
             self._herald.say_adopted(this, self._state)
             await asyncio.to_thread(this.finish)
-        problems, warnings = tell.weigh(this, Contest(clear=True), self._openings, guard.holders, is_ready=True)
-        if (problems, warnings) != self._judged:
-            await self._conclude(problems, warnings)
+        judged = tell.weigh(this, Contest(clear=True), self._openings, guard.holders, is_ready=True)
+        if judged != self._judged:
+            await self._conclude(*judged)
 
     def _on_event(self, event: Event) -> None:
         """Take what the census says outside of probing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from systemd import daemon
@@ -28,9 +29,12 @@ def judged(text: str) -> None:
     daemon.notify(f"READY=1\nSTATUS={text}")
 
 
-def alive() -> None:
-    """Feed the watchdog."""
-    daemon.notify("WATCHDOG=1")
+async def feed_watchdog() -> None:
+    """Feed the watchdog twice in its time, for as long as the event loop turns; return at once where there is none."""
+    limit_s = watchdog_s()
+    while limit_s:
+        daemon.notify("WATCHDOG=1")
+        await asyncio.sleep(limit_s / 2)
 
 
 def stopping() -> None:

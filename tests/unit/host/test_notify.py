@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 
 import pytest
@@ -42,3 +44,24 @@ def test_a_limit_that_is_none(monkeypatch: pytest.MonkeyPatch, limit: str) -> No
     monkeypatch.setenv("WATCHDOG_USEC", limit)
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
     assert notify.watchdog_s() is None
+
+
+@pytest.mark.parametrize(("limit_s", "beats"), [(60.0, [30.0] * 3), (4.0, [2.0] * 3), (None, [])])
+def test_the_watchdog_is_fed_twice_as_often_as_it_asks_and_only_if_it_does(
+    monkeypatch: pytest.MonkeyPatch, limit_s: float | None, beats: list[float]
+) -> None:
+    pauses: list[float] = []
+    fed: list[int] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(notify, "watchdog_s", lambda: limit_s)
+    monkeypatch.setattr("systemd.daemon.notify", lambda _: fed.append(len(pauses)))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(notify.feed_watchdog())
+    assert pauses == beats
+    assert fed == list(range(len(beats))), "once before each pause"
