@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 
 import pytest
 
-from nodeprep.daemon import Daemon
 from nodeprep.host import notify
 
 
@@ -27,6 +28,13 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_asks_and_only_if_it_does(
     monkeypatch.setattr(notify, "alive", lambda: fed.append(len(pauses)))
     monkeypatch.setattr(asyncio, "sleep", sleep)
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(Daemon()._beat())
+        asyncio.run(notify.beat())
     assert pauses == beats
     assert fed == list(range(len(beats))), "once before each pause"
+
+
+def test_a_node_without_a_registry_loads_nothing_that_speaks_to_one() -> None:
+    code = "import sys; import nodeprep.daemon; print(*(name for name in sys.modules if name.startswith('nodeprep')))"
+    loaded = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True).stdout.split()
+    assert "nodeprep.desk" in loaded
+    assert not {"nodeprep.registrar", "nodeprep.incumbent", "nodeprep.host.registry.etcd"} & set(loaded)
