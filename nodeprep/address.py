@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -19,6 +19,8 @@ from nodeprep.run import Run
 from nodeprep.steps import Fresh, Situation
 from nodeprep.wire import Wire
 
+Spare = Callable[[Claim, str], Awaitable[bool]]
+"""Whether no other segment has an address; where none has, it is claimed."""
 FIRST_ASKED, ASKED_MAX = 4, 256
 """How many addresses are asked for at once by ARP: few in a pool that is mostly free, four times as many at each go."""
 CLAIMS_MAX = 16
@@ -26,9 +28,17 @@ CLAIMS_MAX = 16
 
 
 async def secure_address(
-    this: Run, fresh: Fresh, situation: Situation, wire: Wire | None, tell: Callable[[str], None]
+    this: Run,
+    fresh: Fresh,
+    situation: Situation,
+    wire: Wire | None,
+    tell: Callable[[str], None],
+    spare: Spare | None = None,
 ) -> Fresh:
-    """Return fresh with an address for each family that is to be renewed from the pool and has a free one."""
+    """Return fresh with an address for each family that is to be renewed from the pool and has a free one.
+
+    spare: whether no other segment has it, where that can be asked.
+    """
     if situation.address_on_conflict != "pool" or wire is None:
         return fresh
     for family, claim, name in ((4, Claim.IPV4, "ipv4-address"), (6, Claim.IPV6, "ipv6-address")):
@@ -47,7 +57,9 @@ async def secure_address(
             tries += 1
             if tries > CLAIMS_MAX:
                 break
-            if await _free(this, wire, profile.link or "", mac, claim, candidate):
+            if not await _free(this, wire, profile.link or "", mac, claim, candidate):
+                continue
+            if spare is None or await spare(claim, candidate.partition("/")[0]):
                 if family == 4:
                     fresh = replace(fresh, ipv4_address=candidate)
                 else:

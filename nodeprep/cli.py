@@ -39,6 +39,8 @@ nodeprep gives a cloned machine an identity of its own.
                                              change the fleet key of nodes that run, and what is next
   nodeprep history [--json]                  what renewals replaced on this machine, and where it lies
   nodeprep restore RUN [ARTEFACT...]         bring it back, of one run, all or some artefacts
+  nodeprep release [--json] [NAME]           give up this machine's claims in the registry, or free those to the name
+                                             or address of a machine that is gone
   nodeprep adopt                             take this machine's identity as its own, as it is
   nodeprep daemon                            the service; systemd starts it
   nodeprep --version
@@ -82,6 +84,10 @@ def run_verb(arguments: list[str]) -> int:
             return history(arguments[1:])
         case "restore":
             return restore(arguments[1:])
+        case "release":
+            from nodeprep import release  # noqa: PLC0415 (what no other verb needs)
+
+            return release.main(arguments[1:], usage)
         case "adopt":
             from nodeprep import preview  # noqa: PLC0415
 

@@ -19,6 +19,7 @@ from nodeprep.endpoint import DEFAULT_PORT, Endpoint, parse_endpoint
 from nodeprep.errors import ConfigError
 from nodeprep.machine import MachineView
 from nodeprep.pool import Pool, parse_pool
+from nodeprep.values import CHOICES, MEMBER, NUMBERS, TEXTS, single
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -82,6 +83,21 @@ class Peers:
 
 
 @dataclass(frozen=True, slots=True)
+class Registry:
+    """Where fleets of many segments claim: `[registry]`."""
+
+    etcd: tuple[str, ...] = ()
+    """URLs of its members; empty stands for no registry."""
+    prefix: str = "/nodeprep/"
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    user: str = ""
+    password_file: str = ""
+    wait_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class Firewall:
     """How openings are made: `[firewall]`."""
 
@@ -106,6 +122,7 @@ class Config:
     address: AddressPolicy = AddressPolicy()
     mac: MacPolicy = MacPolicy()
     peers: Peers = Peers()
+    registry: Registry = Registry()
     firewall: Firewall = Firewall()
     cluster: Cluster = Cluster()
     ports: Ports = Ports()
@@ -116,20 +133,6 @@ class Config:
     def origin(self, key: str) -> str:
         """Return the file that set a key, or the one that could."""
         return dict(self.origins).get(key, FILE)
-
-
-CHOICES = {
-    "identity.on_hardware_change": ("decide", "renew", "keep"),
-    "identity.joined_clone": ("hold", "reset"),
-    "address.on_conflict": ("pool", "dhcp", "report"),
-    "mac.on_conflict": ("renew", "report"),
-    "firewall.mode": ("open", "enforce", "off"),
-    "firewall.backend": ("auto", "firewalld", "ufw", "nftables", "iptables"),
-}
-NUMBERS = {
-    "attic.keep": (1, sys.maxsize, "a number of runs, 1 or more", 10),
-    "peers.port": (1, 65535, "a UDP port", DEFAULT_PORT),
-}
 
 
 def load(machine: MachineView) -> Config:
@@ -181,12 +184,8 @@ def _overlay(config: Config, document: Mapping[str, Any], path: str, origins: di
 
 def _value(path: str, key: str, value: Any) -> Any:
     """Return a checked value for one key."""
-    if key in CHOICES:
-        if value not in CHOICES[key]:
-            raise ConfigError(path, key, f"{value!r} is not a choice", f"take one of {', '.join(CHOICES[key])}")
-        return value
-    if key in NUMBERS:
-        return _number(path, key, value)
+    if key in (*CHOICES, *NUMBERS, *TEXTS):
+        return single(path, key, value)
     if key == "node.hostname":
         return _template(path, key, value)
     if key == "peers.links" and value == "auto":
@@ -195,6 +194,8 @@ def _value(path: str, key: str, value: Any) -> Any:
     if section in ("cluster", "ports"):
         return cluster.value(path, section, name, value)
     texts = _texts(path, key, value)
+    if key == "registry.etcd" and (wrong := [text for text in texts if not MEMBER.fullmatch(text)]):
+        raise ConfigError(path, key, f"{wrong[0]!r} is no member's URL", 'write it as in ["https://10.77.0.5:2379"]')
     try:
         if key == "address.pool":
             return tuple(parse_pool(text) for text in texts)
@@ -206,14 +207,6 @@ def _value(path: str, key: str, value: Any) -> Any:
     if key == "node.roles" and not texts:
         raise ConfigError(path, key, "names no role", 'write it as in ["worker"]')
     return texts
-
-
-def _number(path: str, key: str, value: Any) -> int:
-    least, most, what, example = NUMBERS[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        key_name = key.rpartition(".")[2]
-        raise ConfigError(path, key, f"{value!r} is not {what}", f"write it as in {key_name} = {example}")
-    return value
 
 
 def _texts(path: str, key: str, value: Any) -> tuple[str, ...]:
@@ -258,6 +251,11 @@ def _check_together(config: Config, origins: Mapping[str, str]) -> None:
         path = origins.get("address.pool", origins.get("address.on_conflict", FILE))
         remedy = 'name a range, as in ["10.77.0.100-10.77.0.199"], or set address.on_conflict to "report" or "dhcp"'
         raise ConfigError(path, "address.pool", "is empty, and address.on_conflict = pool takes from it", remedy)
+    registry = config.registry
+    for key, needed in (("user", "password_file"), ("password_file", "user"), ("key", "cert")):
+        if getattr(registry, key) and not getattr(registry, needed):
+            path = origins.get(f"registry.{key}", FILE)
+            raise ConfigError(path, f"registry.{needed}", f"is empty, and registry.{key} is set", "set both or none")
     cluster.check(config.cluster, origins, FILE)
 
 

@@ -8,10 +8,11 @@ reason is in the status, and the boot goes on.
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 
 from nodeprep import config, fleetkey, report, run, tell
+from nodeprep.bulletin import Bulletin
+from nodeprep.desk import Desk
 from nodeprep.errors import ConfigError, NodeprepError
 from nodeprep.examiner import Examiner
 from nodeprep.guard import Guard
@@ -21,6 +22,7 @@ from nodeprep.host.bus import Bus
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim
+from nodeprep.nonce import nonce
 from nodeprep.observe import presented
 from nodeprep.opener import make_openings
 from nodeprep.openings import Needed, needed
@@ -31,7 +33,7 @@ from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.settle import NETWORK_TIMEOUT_S, Settler, take_over
 from nodeprep.watch import Watch
-from nodeprep.wire import Contest, Event, Wire, nonce
+from nodeprep.wire import Contest, Event, Wire
 
 LOOK_AGAIN_S = 10.0
 RETRY_S = 5.0
@@ -57,9 +59,9 @@ class Daemon:
         self._needed: Needed | None = None
         self._openings: report.Document = report.openings((), "off", "-", ())
         self._run: Run | None = None
-        self._written = b""
         self._name = attic.name_of_this_boot()
         self._files = LocalMachine(self._name)
+        self._bulletin, self._desk = Bulletin(self._files), Desk(self._files, self._news.set)
         # A daemon before this one was waited for by the boot, which has gone on since.
         self._is_late = self._files.exists(report.STATUS_FILE)
         self._boot_id = (self._files.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
@@ -76,6 +78,7 @@ class Daemon:
         await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
         notify.stopping()
         heart.cancel()
+        await self._desk.leave()
         if self._wire:
             self._wire.close()
         if work.done():
@@ -136,6 +139,7 @@ class Daemon:
             await self._conclude([await settler.listen_only(this)], [])
             return
         wire.take_keys(Keyring(self._keys))
+        settler.registrar = self._desk.follow(settings, self._keys)
         standing = Standing.READY if was_ready else Standing.JOINED if this.decision.joined else Standing.PROBING
         self._tell("making the openings")
         self._openings = await make_openings(this, live.firewalls, self._needed.openings(self._files))
@@ -147,6 +151,7 @@ class Daemon:
             return
         self._tell("weighing what was found")
         problems, warnings = tell.weigh(this, contest, self._openings, settler.holders, settler.holding)
+        problems = self._desk.judged(problems, settler, settings)
         self._herald.say_adopted(this, self._state)
         if not problems and not wire.census.clear:
             # Somebody has come since the probing ended: not ready, and judged again at once.
@@ -154,7 +159,7 @@ class Daemon:
             self._judge_again()
         self._guard, self._disputes, self._strangers = None, {}, ()
         # Before READY is said: from here on a twin yields, and cannot slip in between.
-        if wire.census.clear and (was_ready or not problems):
+        if wire.census.clear and (was_ready or not (problems or self._desk.problems)):
             wire.ready()
             self._guard = Guard(wire, presented(this.artefacts, this.machine, this.observation))
         else:
@@ -186,7 +191,7 @@ class Daemon:
     def _problems(self) -> list[Problem]:
         disputed = {problem.subject for problem in self._disputes.values()}
         judged = [p for p in self._judged[0] if p.code != "conflict" or p.subject not in disputed]
-        return [*judged, *self._disputes.values(), *self._strangers]
+        return [*judged, *self._disputes.values(), *self._strangers, *self._desk.problems]
 
     async def _watch(self) -> None:
         """Defend the identity; return when it is to be judged again."""
@@ -235,8 +240,9 @@ class Daemon:
         elif (judged := tell.openings_anew(this, self._openings, *self._judged)) != self._judged:
             await self._conclude(*judged)
         await watch.ask()
+        self._desk.defend(this, self._guard.contested)
         strangers = watch.problems([value for values in self._guard.contested.values() for value in values])
-        if strangers != self._strangers:
+        if self._desk.is_new() or strangers != self._strangers:
             self._strangers = strangers
             await self._conclude(*self._judged)
         self._write()
@@ -282,15 +288,11 @@ class Daemon:
         self._herald.say(self._run, self._state, code, detail, **fields)
 
     def _document(self) -> report.Document:
-        return tell.document(
-            self._run, self._wire, self._state, self._boot_id, self._openings, self._problems(), self._judged[1]
-        )
+        told = self._openings, self._problems(), self._judged[1], self._desk.registrar
+        return tell.document(self._run, self._wire, self._state, self._boot_id, *told)
 
     def _write(self) -> None:
-        text = json.dumps(self._document(), indent=1).encode() + b"\n"
-        if text != self._written:
-            self._files.write_own(report.STATUS_FILE, text, 0o644)
-            self._written = text
+        self._bulletin.write(self._document())
 
 
 def main() -> int:

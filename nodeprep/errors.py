@@ -24,3 +24,21 @@ class StampError(NodeprepError):
 
 class HostError(NodeprepError):
     """The machine refused or did not answer: a file, a program, the bus, netlink or a packet socket."""
+
+
+class RegistryError(NodeprepError):
+    """A registry that does not answer (code "registry-away"), or refuses ("registry-refused")."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+def away(detail: str) -> RegistryError:
+    """Return the error of a registry that may answer later by itself."""
+    return RegistryError("registry-away", detail)
+
+
+def refused(detail: str) -> RegistryError:
+    """Return the error of a registry that somebody has to mend first, or its configuration."""
+    return RegistryError("registry-refused", detail)

@@ -11,9 +11,10 @@ from nodeprep.report import Problem
 from nodeprep.run import Run
 
 GRAVE = (
-    "conflict", "dispute", "config", "machine", "joined-clone", "address-in-use", "mac-in-use", "echo",
-    "no-fleet-key", "foreign-key",
-)  # fmt: skip
+    *("conflict", "dispute", "config", "machine", "joined-clone", "address-in-use", "mac-in-use", "echo"),
+    *("claimed", "registry-copy", "registry-away", "registry-refused", "released", "no-number"),
+    *("no-fleet-key", "foreign-key"),
+)
 
 
 class Herald:

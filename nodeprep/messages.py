@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nodeprep.blemishes import BLEMISHES
+from nodeprep.notices import REGISTRY
 
 
 class Message(NamedTuple):
@@ -232,6 +233,7 @@ MESSAGES = (
         "another one, so that both bear one nonce and neither takes the other for a twin.",
         "Look for the loop. If the machine was resumed from a snapshot beside its twin, boot one of the two again.",
     ),
+    *map(Message._make, REGISTRY),
 )
 
 BY_CODE = {message.code: message for message in MESSAGES}

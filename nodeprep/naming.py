@@ -5,29 +5,46 @@ from __future__ import annotations
 import hmac
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from nodeprep.config import Config, credential
 from nodeprep.errors import ConfigError
 from nodeprep.host import platform
 from nodeprep.machine import MachineView
 
+INDEX = "nodeprep.index"
+"""The credential that passes a machine its number."""
 APPLICATION = uuid.UUID("5d0c7f6e-2a34-4f57-9f0e-3f1b8f4a6c21")
 """The application of the app-specific machine ID in hostnames (sd_id128_get_machine_app_specific(3))."""
 
 
-def hostname_for(machine: MachineView, settings: Config, machine_id: str, macs: Sequence[str]) -> str:
-    """Return the hostname that the template gives this machine. Raises ConfigError."""
+def hostname_for(machine: MachineView, settings: Config, machine_id: str, macs: Sequence[str], number: str = "") -> str:
+    """Return the hostname that the template gives this machine; number stands for {index} where none is passed.
+
+    Raises ConfigError.
+    """
+    return namer(machine, settings, machine_id, macs)(number)
+
+
+def namer(
+    machine: MachineView, settings: Config, machine_id: str, macs: Sequence[str]
+) -> Callable[[str], str]:  # fmt: skip
+    """Return what gives this machine's hostname for a number."""
     short = app_specific(machine_id)[:6] if machine_id else ""
+    passed = credential(machine, INDEX)
     values = {
         "role": settings.node.roles[0],
         "id": short,
         "mac": macs[0].replace(":", "")[-6:] if macs else "",
         # Its last twelve characters, without blanks: VMware puts one between any two bytes.
         "serial": "".join(platform.serial().split())[-12:],
-        "index": credential(machine, "nodeprep.index") or "",
     }
-    return render_hostname(settings, values)
+    return lambda number: render_hostname(settings, {**values, "index": passed or number})
+
+
+def is_numbered(machine: MachineView, settings: Config) -> bool:
+    """Whether the hostname has a number that this machine draws itself."""
+    return "{index}" in settings.node.hostname and not credential(machine, INDEX)
 
 
 def render_hostname(config: Config, values: Mapping[str, str]) -> str:
@@ -42,7 +59,7 @@ def render_hostname(config: Config, values: Mapping[str, str]) -> str:
                 config.origin("node.hostname"),
                 "node.hostname",
                 f"{{{placeholder}}} cannot be told on this machine",
-                "use another placeholder, or pass the credential nodeprep.hostname (for {index}: nodeprep.index)",
+                "use another placeholder, or pass the credential nodeprep.hostname",
             )
     rendered = re.sub(r"{(\w*)}", lambda match: values[match.group(1)], template)
     label = re.sub("[^a-z0-9.-]+", "-", rendered.lower())[:63]

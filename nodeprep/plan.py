@@ -53,10 +53,20 @@ def wanted(artefact: Artefact, finding: Finding, decision: Decision) -> bool:
             return False
 
 
-def due(artefacts: Iterable[Artefact], findings: Iterable[Finding], stage: Stage) -> tuple[Artefact, ...]:
-    """Return the artefacts of one stage; what a first boot lacks is made early, before its owner starts."""
+def due(
+    artefacts: Iterable[Artefact], findings: Iterable[Finding], stage: Stage, *, named: bool | None = None
+) -> tuple[Artefact, ...]:
+    """Return the artefacts of one stage; what a first boot lacks is made early, before its owner starts.
+
+    named: for the hostname and what is made from it alone, or for all else alone.
+    """
     missing = {finding.subject for finding in findings if finding.verdict is Verdict.MISSING}
-    return tuple(a for a in artefacts if stage is (Stage.EARLY if a.lacks and a.name in missing else a.stage))
+    return tuple(
+        artefact
+        for artefact in artefacts
+        if stage is (Stage.EARLY if artefact.lacks and artefact.name in missing else artefact.stage)
+        if named in (None, artefact.name in ("hostname", "mail-name") or "hostname" in artefact.after)
+    )
 
 
 def plan(

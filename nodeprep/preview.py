@@ -18,7 +18,7 @@ from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Stage
 from nodeprep.openings import openings_of
-from nodeprep.situation import PLACEHOLDER, situation_of
+from nodeprep.situation import NUMBER, PLACEHOLDER, situation_of
 from nodeprep.steps import Action, Plan
 
 
@@ -79,7 +79,7 @@ def foresee(machine: LocalMachine) -> tuple[run.Run, Plan]:
     this = run.Run(machine, settings, run.signals_of(machine))
     this.decide()
     this.look()
-    situation = situation_of(this, PLACEHOLDER.machine_id)
+    situation = situation_of(this, PLACEHOLDER.machine_id, NUMBER)
     steps = tuple(step for stage in Stage for step in this.propose(PLACEHOLDER, situation, stage).steps)
     return this, Plan(steps)
 

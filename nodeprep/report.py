@@ -125,6 +125,14 @@ def peers(
     }
 
 
+def registry(state: str, where: str = "", claims: int = 0, detail: str = "") -> Document:
+    """Return the part of the document on the registry.
+
+    state: "off", "waiting", "claimed", "contested", "away", "refused" or "released".
+    """
+    return {"state": state, "where": where, "claims": claims, "detail": detail}
+
+
 def _peer(peer: Peer, heard_s: int) -> Document:
     return {
         "peer": peer.name,
@@ -160,6 +168,7 @@ def document(
     changes: Iterable[tuple[str, str, str]],
     peers: Document,
     openings: Document,
+    registry: Document,
     problems: Sequence[Problem],
     warnings: Sequence[Problem],
 ) -> Document:
@@ -181,6 +190,7 @@ def document(
         "changes": [{"artefact": name, "old": old, "new": new} for name, old, new in changes],
         "peers": peers,
         "openings": openings,
+        "registry": registry,
         "problems": [_row(problem) for problem in problems],
         "warnings": [_row(problem) for problem in warnings],
     }

@@ -188,9 +188,9 @@ class Run:
             self.decision = replace(self.decision, origin=Origin.TWIN, reason=detail)
             self.renewal = replace(self.renewal, origin=Origin.TWIN, reason=detail) if self.renewal else None
 
-    def propose(self, fresh: Fresh, situation: Situation, stage: Stage) -> Plan:
-        """Return the plan for the artefacts that are due at one stage."""
-        artefacts = plan.due(self.artefacts, self.findings, stage)
+    def propose(self, fresh: Fresh, situation: Situation, stage: Stage, *, named: bool | None = None) -> Plan:
+        """Return the plan for what is due at one stage; named: for hostname and what follows it, or for all else."""
+        artefacts = plan.due(self.artefacts, self.findings, stage, named=named)
         return plan.plan(artefacts, self.findings, self.decision, fresh, situation)
 
     def carry_out(self, steps: Plan) -> None:

@@ -34,6 +34,9 @@ def render(document: dict[str, Any], *, long: bool) -> str:
     lines += [f"  {one['address']} on {one['link']} speaks another fleet key" for one in peers.get("foreign", ())]
     if long or peers["rejected"]:
         lines.append(f"  {peers['rejected']} frames rejected")
+    registry = document.get("registry", {"state": "off"})  # a daemon of an earlier release has none
+    if registry["state"] != "off":
+        lines += ["", f"Registry  {registry['state']}, {registry['claims']} claims in {registry['where']}"]
     lines += ["", f"Openings  {', '.join(node['roles'])}; mode {openings['mode']}, {openings['backend']}"]
     lines += [
         f"  {row['opening']:<18} {row['purpose']}" + (f"  (from {row['from']})" if long or row["from"] != "any" else "")

@@ -8,24 +8,34 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
-from nodeprep import fleetkey, judge, run
-from nodeprep.address import secure_address
+from nodeprep import fleetkey, judge, naming, run, tell
+from nodeprep.address import Spare, secure_address
+from nodeprep.errors import RegistryError
 from nodeprep.guard import foreign_holders
 from nodeprep.host import witness
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
-from nodeprep.model import Claim, Sighting, Stage
+from nodeprep.model import Claim, Sighting, Stage, Verdict
+from nodeprep.numbering import secure_number
 from nodeprep.observe import presented
 from nodeprep.peers.message import Standing
-from nodeprep.plan import reboot, releases
+from nodeprep.plan import reboot, releases, wanted
+from nodeprep.registry.claimed import Claimed, Speaker
+from nodeprep.registry.keys import claims_of
 from nodeprep.renewal import LIVE
 from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.situation import situation_of
+from nodeprep.stamp import fingerprint
 from nodeprep.steps import Outcome, Result
 from nodeprep.wire import Contest, Wire
+
+if TYPE_CHECKING:  # loaded only where a registry is configured
+    from nodeprep.registrar import Registrar
 
 NETWORK_TIMEOUT_S = 20.0
 ROUNDS_MAX = 4
@@ -46,6 +56,11 @@ class Settler:
     """Who without nodeprep answers for what is contested."""
     former_id: str | None = None
     """The machine ID that the running system started with, if it was renewed since."""
+    registrar: Registrar | None = None
+    claimed: Claimed = field(default_factory=Claimed)
+    """What the registry said last."""
+    is_numberless: bool = False
+    """No number was free for the hostname."""
 
     async def settle(self, this: Run, standing: Standing, *, renew: bool) -> Contest | str:
         """Return how the last probing went, or why the machine must boot again before anything else.
@@ -53,6 +68,9 @@ class Settler:
         A bounded number of renewals; none at all where renew is false. Raises NodeprepError.
         """
         await asyncio.to_thread(this.look)
+        self.claimed, self.is_numberless = Claimed(), False
+        if self.registrar:
+            self.registrar.troubles = ()
         tried = False
         while True:
             done = renew and rounds(this.machine) < ROUNDS_MAX and await self._renew(this)
@@ -97,7 +115,35 @@ class Settler:
         if this.contested:
             self.tell(f"contested: {', '.join(claim.value for claim in this.contested)}")
         await asyncio.to_thread(this.look)
+        if contest.clear and not this.contested and self.registrar and not self.registrar.troubles:
+            await self._claim(this, contest, self.registrar, ready=standing is Standing.READY)
         return contest
+
+    async def _claim(self, this: Run, contest: Contest, registrar: Registrar, *, ready: bool) -> None:
+        """Claim in the registry what this machine presents, if nothing else keeps it from being ready.
+
+        What is lost there is contested in `this` afterwards, as if a peer had it; a machine that was ready before only
+        says so.
+        """
+        problems, _ = tell.weigh(this, contest, tell.NO_OPENINGS, ())
+        if self.is_numberless or (problems and not ready):
+            return
+        if registrar.is_released:
+            registrar.troubles = registrar.given_up()
+            return
+        self.tell("claiming in the registry")
+        claims = claims_of(this.observation)
+        try:
+            self.claimed = await registrar.claim(speaker_of(this), claims)
+        except RegistryError as error:
+            registrar.troubles = ((error.code, str(error)),)
+            return
+        if ready or self.claimed.doubted:
+            registrar.troubles = self.claimed.troubles(registrar.where)
+        elif self.claimed.lost:
+            this.contested = dict(self.claimed.lost)
+            self.tell(f"claimed by others: {', '.join(claim.value for claim in this.contested)}")
+            await asyncio.to_thread(this.look)
 
     async def _renew(self, this: Run) -> bool:
         """Carry out what is to be renewed: first what lives in files, then what the managers own. Whether any was."""
@@ -108,12 +154,18 @@ class Settler:
         if not judge.wanting(this.findings):
             return False
         done = False
-        for stage in Stage:
+        # A numbered name comes last, when this machine can be reached under an address of its own.
+        is_numbered = naming.is_numbered(this.machine, this.config)
+        turns = ((Stage.EARLY, None), (Stage.MAIN, False), (Stage.MAIN, True))
+        for stage, named in turns if is_numbered else ((stage, None) for stage in Stage):
             fresh = await asyncio.to_thread(run.draw, this.machine)
-            situation = await asyncio.to_thread(situation_of, this, this.machine_id())
-            if stage is Stage.MAIN:
-                fresh = await secure_address(this, fresh, situation, self.wire, self.tell)
-            steps = this.propose(fresh, situation, stage)
+            number = await self._number(this) if named else ""
+            if number is None:
+                continue
+            situation = await asyncio.to_thread(situation_of, this, this.machine_id(), number)
+            if stage is Stage.MAIN and not named:
+                fresh = await secure_address(this, fresh, situation, self.wire, self.tell, self._spare(this))
+            steps = this.propose(fresh, situation, stage, named=named)
             if not steps:
                 continue
             subjects = [subject for step in steps.steps for subject in step.subjects]
@@ -123,11 +175,36 @@ class Settler:
             self.tell(f"renewing {', '.join(dict.fromkeys(subjects))}")
             await asyncio.to_thread(this.carry_out, steps)
             await self.live.settled(NETWORK_TIMEOUT_S)
+            if self.registrar:
+                self.registrar.hang_up()
             this.machine = await self.live.view(this.machine.run)
             await asyncio.to_thread(this.look)
             done = True
         await asyncio.to_thread(this.machine.remove_staging)
         return done
+
+    def _spare(self, this: Run) -> Spare | None:
+        """Return what tells whether no other segment has an address, where there is a registry."""
+        return partial(self.registrar.spare, speaker_of(this)) if self.registrar else None
+
+    async def _number(self, this: Run) -> str | None:
+        """Return the digits of the number for a name that is to be given, "" where none is, None where none is free."""
+        named = next(artefact for artefact in this.artefacts if artefact.name == "hostname")
+        found = {finding.subject: finding for finding in this.findings}
+        if not wanted(named, found["hostname"], this.decision):
+            return ""
+        if found["machine-id"].verdict is not Verdict.OWN:
+            return None  # which is told, and without an ID of its own no machine claims anything
+        try:
+            number = await secure_number(
+                this, found["hostname"], speaker_of(this), self.wire, self.registrar, self.tell
+            )
+        except RegistryError as error:
+            assert self.registrar is not None
+            self.registrar.troubles = ((error.code, str(error)),)
+            return None
+        self.is_numberless = number is None
+        return number
 
     async def _must_reboot(self, this: Run) -> str | None:
         """Return why the running system cannot be shown to have let go of the old machine ID, once in a renewal."""
@@ -152,6 +229,14 @@ class Settler:
     async def reboot(self, this: Run, reason: str) -> None:
         """Boot again. Raises HostError where systemd refuses."""
         await asyncio.to_thread(this.carry_out, reboot(reason))
+
+
+def speaker_of(this: Run) -> Speaker:
+    """Return as whom a machine speaks to the registry."""
+    inherited = this.renewal.inherited.get("machine-id", frozenset()) if this.renewal else frozenset()
+    return Speaker(
+        fingerprint("machine-id", this.machine_id()), inherited, this.decision.renews, insists=this.word == "keep"
+    )
 
 
 def rounds(machine: LocalMachine) -> int:

@@ -12,16 +12,22 @@ PLACEHOLDER = Fresh(
     machine_id="f" * 32, seed=b"", mac="02:00:00:00:00:00", staging="STAGING", ipv4_address="POOL", ipv6_address="POOL"
 )
 """Stands for what will be drawn, where it only matters that something will."""
+NUMBER = "NN"
+"""The same for the number of a hostname."""
 
 
-def situation_of(this: Run, named_by: str) -> Situation:
+def situation_of(this: Run, named_by: str, number: str = "") -> Situation:
     """Return what planning may know; the hostname's template is filled in from the machine ID `named_by`.
 
-    Raises ConfigError where the template cannot be filled in.
+    number: the digits that this machine has drawn; as long as it has none, a numbered name stays as it is. Raises
+    ConfigError where the template cannot be filled in.
     """
     machine, settings = this.machine, this.config
     macs = sorted(link.permanent_mac or link.mac for link in machine.links())
-    hostname = naming.hostname_for(machine, settings, named_by, macs)
+    if number or not naming.is_numbered(machine, settings):
+        hostname = naming.hostname_for(machine, settings, named_by, macs, number)
+    else:
+        hostname = machine.hostname()
     if any(f.subject == "hostname" and f.verdict is Verdict.OWN for f in this.findings):
         hostname = machine.hostname()  # what follows it, follows the name that stays
     return Situation(
@@ -39,7 +45,7 @@ def situation_of(this: Run, named_by: str) -> Situation:
 
 def check_hostname(this: Run) -> None:
     """Raise ConfigError where the hostname's template cannot be filled in, before ID and MAC are known."""
-    naming.hostname_for(this.machine, this.config, PLACEHOLDER.machine_id, [PLACEHOLDER.mac])
+    naming.hostname_for(this.machine, this.config, PLACEHOLDER.machine_id, [PLACEHOLDER.mac], NUMBER)
 
 
 def foreseen_hostname(this: Run, fresh: Fresh) -> str:

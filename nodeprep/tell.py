@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from nodeprep import __version__, report, run
 from nodeprep.config import Config
 from nodeprep.host.local import LocalMachine
 from nodeprep.judge import readiness
 from nodeprep.model import Claim, Decision, Origin, Sighting, Values
+from nodeprep.registry.claimed import Claimed
 from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.steps import Result
 from nodeprep.watch import with_holders
 from nodeprep.wire import Contest, Wire
 
+if TYPE_CHECKING:  # loaded only where a registry is configured
+    from nodeprep.registrar import Registrar
+
 NOT_POOLED = (("ipv4-address", "conflict"), ("ipv6-address", "conflict"))
 """What is left of these where the pool should have helped."""
+REGISTRY_STATES = {
+    "claimed": "contested",
+    "registry-away": "away",
+    "registry-copy": "contested",
+    "registry-refused": "refused",
+    "released": "released",
+}
+NO_OPENINGS = report.openings((), "off", "-", ())
 
 
 def weigh(
@@ -95,6 +108,7 @@ def document(
     openings: report.Document,
     problems: Sequence[Problem],
     warnings: Sequence[Problem],
+    registrar: Registrar | None = None,
 ) -> report.Document:
     """Return the status document; this and wire are None as long as there is nothing to say of them."""
     settings = this.config if this else Config()
@@ -110,6 +124,7 @@ def document(
         changes=[(c.artefact, c.old, c.new) for c in this.changes.values()] if this else [],
         peers=peers(wire),
         openings=openings,
+        registry=registry(registrar),
         problems=problems,
         warnings=[*warnings, *echoed(wire), *foreign(wire)],
     )
@@ -123,6 +138,28 @@ def peers(wire: Wire | None) -> report.Document:
     return report.peers(
         wire.links, wire.peers, census.rejected, census.echoes, wire.key_ids, wire.foreigners, wire.silent
     )
+
+
+def registry(registrar: Registrar | None) -> report.Document:
+    """Return the part of the document on the registry."""
+    if registrar is None:
+        return report.registry("off")
+    code, detail = registrar.troubles[0] if registrar.troubles else ("", "")
+    state = REGISTRY_STATES.get(code, "claimed" if registrar.claimed else "waiting")
+    return report.registry(state, registrar.where, registrar.claimed, detail)
+
+
+def registered(problems: Sequence[Problem], registrar: Registrar | None, claimed: Claimed) -> list[Problem]:
+    """Return the problems, with the registry named where it was that which told of a conflict."""
+    if registrar is None:
+        return list(problems)
+    lost = {claim.value for claim in claimed.lost}
+    return [
+        p._replace(code="claimed", detail=p.detail.replace("a live peer presents it", f"claimed in {registrar.where}"))
+        if p.subject in lost and p.code in ("conflict", "no-pool-address")
+        else p
+        for p in problems
+    ]
 
 
 def echoed(wire: Wire | None) -> list[Problem]:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nodeprep.endpoint import Endpoint
-from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim, Link, Values
 from nodeprep.peers import message as codec
 from nodeprep.peers.admission import Admission
@@ -24,12 +22,12 @@ from nodeprep.peers.examination import MAGIC as EXAMINATION
 from nodeprep.peers.foreign import Foreigner, Foreigners
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.rules import Clear, Dispute, Effect, Kept, Lost, Peer, Rejected, Resolved, Send, Source
+from nodeprep.peers.survey import Survey
 from nodeprep.presence import Presence
 from nodeprep.routed import UNICAST, Routed
 from nodeprep.segments import Intake, OnFrame, Segments
 
 PROBE_TIMEOUT_S = 5.0
-NONCE_FILE = "/run/nodeprep/nonce"
 GATHER_S = 0.2
 """After the first loss, how long further ones of the same peer are waited for."""
 FORGET_READY_S = 1800.0
@@ -73,6 +71,7 @@ class Wire:
         self.census = Census(nonce, keyring, role=role)
         self._foreigners = Foreigners()
         self._newcomers: Census | None = None
+        self._survey: Survey | None = None
         self._admission = Admission()
         intake = Intake(self.receive)
         self._segments = Segments(intake)
@@ -157,6 +156,20 @@ class Wire:
         finally:
             self._forget_newcomers()
 
+    async def survey(self, claim: Claim, values: Iterable[str]) -> Values:
+        """Return which of these values peers hold, without claiming any."""
+        keyring, kind = self._presence.keyring, codec.ClaimKind[claim.name]
+        survey = self._survey = Survey(self._nonce, keyring, kind, values, self._role)
+        try:
+            while (pause_s := survey.pause_s) is not None:
+                for frame in survey.ask(self.now):
+                    self._segments.send(frame.payload, frame.link, ())
+                    self.routed.send(frame.payload, frame.to)
+                await asyncio.sleep(pause_s)
+        finally:
+            self._survey = None
+        return survey.held
+
     def ready(self) -> None:
         """Defend and announce from now on."""
         self._take(self.census, self.census.ready(self.now))
@@ -202,8 +215,7 @@ class Wire:
 
     def _forget_newcomers(self) -> None:
         if self._newcomers is not None:
-            timer = self._timers.pop(self._newcomers, None)
-            if timer:
+            if timer := self._timers.pop(self._newcomers, None):
                 timer.cancel()
             self._newcomers = None
 
@@ -229,6 +241,8 @@ class Wire:
         if source.link == UNICAST and nonce != self._nonce:
             self.routed.know(nonce, source.address, port, len(payload))
         self._take(self.census, effects)
+        if self._survey is not None:
+            self._survey.receive(payload)
         if self._newcomers is not None:
             self._take(self._newcomers, self._newcomers.receive(now, payload, source))
 
@@ -246,11 +260,9 @@ class Wire:
                     pass  # counted by the census
                 case _:
                     self._note(census, effect)
-        timer = self._timers.pop(census, None)
-        if timer:
+        if timer := self._timers.pop(census, None):
             timer.cancel()
-        deadline = census.deadline
-        if deadline is not None and census in (self.census, self._newcomers):
+        if (deadline := census.deadline) is not None and census in (self.census, self._newcomers):
             self._timers[census] = self._loop.call_at(deadline, self._tick, census)
 
     def _note(self, census: Census, event: Event) -> None:
@@ -262,13 +274,10 @@ class Wire:
             case Clear():
                 probing.contest.clear = True
                 _resolve(probing.over)
-            case Lost(claims, to):
-                _add(probing.contest.lost, self.values(claims))
-                probing.contest.on_segment |= _is_on_segment(census, to)
-                self._loop.call_later(GATHER_S, _resolve, probing.over)
-            case Dispute(claims, against):
-                _add(probing.contest.disputed, self.values(claims))
-                probing.contest.on_segment |= _is_on_segment(census, against)
+            case Lost(claims, other) | Dispute(claims, other):
+                contest = probing.contest
+                _add(contest.lost if isinstance(event, Lost) else contest.disputed, self.values(claims))
+                contest.on_segment |= _is_on_segment(census, other)
                 self._loop.call_later(GATHER_S, _resolve, probing.over)
             case Kept(claims):
                 _add(probing.contest.kept, self.values(claims))
@@ -279,15 +288,6 @@ class Wire:
 def _is_on_segment(census: Census, nonce: bytes) -> bool:
     known = census.heard(nonce)
     return known is None or any(source.link != UNICAST for source in known.sources)
-
-
-def nonce(files: LocalMachine) -> bytes:
-    """Return the nonce of this boot; a daemon that starts again is the same peer to the others. Raises HostError."""
-    kept = files.read_bytes(NONCE_FILE)
-    if kept is None or len(kept) != codec.NONCE_BYTES:
-        kept = secrets.token_bytes(codec.NONCE_BYTES)
-        files.write_own(NONCE_FILE, kept, 0o600)
-    return kept
 
 
 def _add(into: dict[Claim, Values], more: Mapping[Claim, Values]) -> None:

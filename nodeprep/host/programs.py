@@ -42,6 +42,17 @@ def attempt(argv: tuple[str, ...], timeout_s: float) -> bool:
     return True
 
 
+def is_stopping() -> bool:
+    """Whether the machine is shut down, or boots again (systemctl(1), is-system-running)."""
+    try:
+        done = subprocess.run(
+            ("systemctl", "is-system-running"), capture_output=True, timeout=5, check=False, text=True
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.strip() == "stopping"
+
+
 def active_units(units: frozenset[str]) -> frozenset[str]:
     """Return those of the units that are active, or none where systemctl does not answer."""
     return _those(units, "is-active", ("active", "reloading"))

@@ -21,6 +21,7 @@ KEYS = {
     "address": {"on_conflict", "pool"},
     "mac": {"on_conflict"},
     "peers": {"links", "unicast", "port"},
+    "registry": {"etcd", "prefix", "ca", "cert", "key", "user", "password_file", "wait_s"},
     "firewall": {"mode", "backend"},
     "cluster": {"nodes", "clients", "control_planes", "load_balancers", "pods", "metrics_from", "cni"},
     "ports": set(MOVABLE),

@@ -248,7 +248,7 @@ def test_what_is_enrolled_on_the_machine_itself_is_not_held(root: Path) -> None:
     assert not (root / HELD[1:]).exists()
 
 
-@pytest.mark.parametrize("text", ["[nod", '[node]\nhostname = "{role}-{index}"\n', '[node]\nhostname = "{serial}"\n'])
+@pytest.mark.parametrize("text", ["[nod", '[node]\nhostname = "{serial}"\n'])
 def test_a_configuration_that_cannot_be_used_changes_nothing_and_boots(
     root: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:

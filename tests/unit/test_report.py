@@ -31,6 +31,7 @@ def document(state: str = "ready", **changed: Any) -> report.Document:
         "changes": [("machine-id", "aaaaaaaa", "bbbbbbbb")],
         "peers": {"links": ["eth0"], "count": 0, "contested": [], "rejected": 0},
         "openings": report.openings((), "open", "nftables", ()),
+        "registry": report.registry("off"),
         "problems": [],
         "warnings": [],
     }
@@ -43,7 +44,7 @@ def test_the_document_is_json_of_schema_1() -> None:
     assert one["schema"] == 1
     assert set(one) == {
         *("schema", "version", "state", "summary", "boot_id", "node", "identity", "changes"),
-        *("peers", "openings", "problems", "warnings"),
+        *("peers", "openings", "registry", "problems", "warnings"),
     }
     assert one["node"] == {
         "roles": ["worker"],
