@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: always help test unit seeds fuzz repo lab deb demo bench fleet vm-test lint format catalog clean
+.PHONY: always help test unit seeds fuzz repo lab deb demo bench fleet estate vm-test lint format catalog clean
 
 # The machine's Python, whatever else is on the PATH: Debian's own libraries are installed for this one.
 PYTHON := /usr/bin/python3
@@ -21,15 +21,15 @@ SOURCES := $(wildcard $(shell git ls-files --cached --others --exclude-standard)
 
 # Debian's packages by what needs them.
 NEED_RUN := nftables openssh-client python3-dbus-next python3-pyroute2 python3-structlog python3-systemd
-# Private buses and networks of the quick tests, and the firewalls' own readers of rules. Not firewalld, which would
+# Private buses and networks of the quick tests, etcd, and the firewalls' own readers of rules. Not firewalld, which would
 # start where it is installed.
-NEED_UNIT := dbus-daemon iproute2 iptables python3-firewall python3-yaml ufw util-linux
+NEED_UNIT := dbus-daemon etcd-client etcd-server iproute2 iptables openssl python3-firewall python3-yaml ufw util-linux
 NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
 # The compiler's part is for systemd-python, which the index has as source only.
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
 NEED_REPO := git groff lintian man-db systemd tshark
 NEED_VM := e2fsprogs iproute2 openssh-client qemu-system-x86 qemu-utils util-linux
-NEED_LAB := debian-archive-keyring dnsmasq-base iproute2 mmdebstrap procps systemd-container util-linux
+NEED_LAB := debian-archive-keyring dnsmasq-base etcd-client etcd-server iproute2 mmdebstrap procps systemd-container util-linux
 
 # $(call need,PACKAGES): one question to dpkg, and apt-get only if the answer is no.
 need = have=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | sed -n 's/ installed$$//p' \
@@ -67,6 +67,7 @@ help:
 	@echo 'make demo     a template, its clones, and what nodeprep makes of them'
 	@echo 'make bench    what it costs'
 	@echo 'make fleet    2, 10, 30 and 100 twins booted at one instant: time, frames and CPU of each'
+	@echo 'make estate   8 and 64 twins that only a registry in etcd can tell apart: time and CPU of each'
 	@echo 'make vm-test  virtual machines under QEMU without hardware support; not part of make test'
 	@echo 'make catalog  the journal catalog from nodeprep/messages.py'
 	@echo 'make clean'
@@ -117,6 +118,10 @@ bench: .venv/debian/made deb
 fleet: .venv/debian/made deb
 	@$(call need,$(NEED_LAB))
 	$(DEBIAN) -m tests.lab.fleet 2 10 30 100
+
+estate: .venv/debian/made deb
+	@$(call need,$(NEED_LAB))
+	$(DEBIAN) -m tests.lab.registered 8 64
 
 format: .venv/index/made
 	$(INDEX) -m ruff check --fix .

@@ -63,7 +63,7 @@ def trial(golden: Golden, count: int, folder: Path) -> Result:
                 began_s = time.monotonic()
                 with ThreadPoolExecutor(16) as pool:
                     list(pool.map(lambda twin: twin.boot(wait=False), twins))
-                ready_s = _wait(twins, began_s)
+                ready_s = wait_ready(twins, began_s)
                 time.sleep(10)
             key = bytes.fromhex(twins[0].read("/etc/nodeprep/fleet.key").strip())
             messages = [decode(payload, key) for payload in recorded]
@@ -76,7 +76,7 @@ def trial(golden: Golden, count: int, folder: Path) -> Result:
                 twins=count,
                 ready_s=tuple(ready_s),
                 frames=tuple(spoken.count(nonce) for nonce in set(spoken)),
-                cpu_s=tuple(_cpu_s(twin) for twin in twins),
+                cpu_s=tuple(cpu_s(twin) for twin in twins),
                 renewed=sum(status(twin)["node"]["origin"] == "twin" for twin in twins),
             )
         finally:
@@ -108,7 +108,7 @@ def assert_settled(twin: Clone) -> None:
     assert not late, f"{twin.name}: {late}"
 
 
-def _wait(twins: Sequence[Clone], began_s: float) -> list[float]:
+def wait_ready(twins: Sequence[Clone], began_s: float) -> list[float]:
     """Return when each was seen to be ready, in seconds after the first was switched on."""
     ready_s: dict[str, float] = {}
     while len(ready_s) < len(twins) and time.monotonic() < began_s + TIMEOUT_S:
@@ -129,7 +129,8 @@ def _said_ready(twin: Clone) -> bool:
         return False  # between two boots
 
 
-def _cpu_s(twin: Clone) -> float:
+def cpu_s(twin: Clone) -> float:
+    """Return the processor time that the daemon of a machine has taken, in seconds."""
     pid = twin.run("systemctl", "show", "-P", "MainPID", "nodeprep.service").stdout.strip()
     fields = twin.run("cat", f"/proc/{pid}/stat").stdout.rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / 100

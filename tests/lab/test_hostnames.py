@@ -9,7 +9,7 @@ import pytest
 from tests.lab import platform
 from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
-from tests.lab.expectations import KEPT, assert_whole, held, problem_codes, ready
+from tests.lab.expectations import KEPT, assert_whole, held, problem_codes, ready, status
 from tests.lab.golden import Golden, golden_tree, left_a_lease
 from tests.lab.identity import HOSTNAMES, identity
 from tests.lab.test_clones import MACS, UUIDS, with_platform
@@ -74,7 +74,7 @@ def test_a_clone_that_cannot_tell_its_hostname_is_held_as_it_is_until_it_can(
     assert origin.shutdown()
     clone = make_clone("clone", mac=MACS[0], layers=template.layers)
     platform.present(clone, UUIDS[0], MACS[0])
-    name_by(clone, "node-{index}")
+    name_by(clone, "node-{serial}")
     clone.boot(wait=False)
     document = held(clone)
     assert clone.wait_booted() == "running"
@@ -82,7 +82,7 @@ def test_a_clone_that_cannot_tell_its_hostname_is_held_as_it_is_until_it_can(
     shown = clone.run("nodeprep", "status", check=False)
     assert shown.returncode == 1
     for text in (document["problems"][0]["detail"], shown.stdout):
-        for part in (FILE, "node.hostname", "{index} cannot be told", "pass the credential"):
+        for part in (FILE, "node.hostname", "{serial} cannot be told", "pass the credential"):
             assert part in text
     assert document["changes"] == []
     after = identity(clone)
@@ -92,6 +92,31 @@ def test_a_clone_that_cannot_tell_its_hostname_is_held_as_it_is_until_it_can(
     assert not clone.exists("/run/nodeprep/ready")
 
     assert clone.shutdown()
-    clone.boot(wait=False, credentials={"nodeprep.index": "07"})
+    clone.boot(wait=False, credentials={"nodeprep.hostname": "node-07"})
     assert_named(clone, "node-07")
     assert identity(clone)["machine-id"] != before["machine-id"]
+
+
+def test_twins_that_boot_at_one_instant_draw_a_number_each_and_the_next_one_draws_the_lowest(
+    template: Golden, make_clone: MakeClone
+) -> None:
+    clones = []
+    for number in range(5):
+        mac, uuid = f"52:54:00:77:05:0{number}", f"4c4c4544-0042-3510-8052-b4c04f56425{number}"
+        clone = make_clone(f"clone-{number}", mac=mac, layers=template.layers)
+        platform.present(clone, uuid, mac)
+        name_by(clone, "node-{index}")
+        clones.append(clone)
+    *instant, late = clones
+    for clone in instant:
+        clone.boot(wait=False)
+    names = {ready(clone)["node"]["hostname"] for clone in instant}
+    assert len(names) == len(instant)
+    assert "node-01" in names
+    lowest = next(name for n in range(1, 99) if (name := f"node-{n:02d}") not in names)
+    late.boot(wait=False)
+    assert_named(late, lowest)
+    assert late.shutdown()
+    late.boot(wait=False)
+    assert_named(late, lowest)
+    assert status(late)["changes"] == []
