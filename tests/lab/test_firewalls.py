@@ -129,6 +129,11 @@ def boot_again(machine: Clone) -> dict[str, Any]:
     return document
 
 
+def has_no_table(machine: Clone) -> bool:
+    """Whether nothing of ours is in nftables."""
+    return machine.run("nft", "list", "table", "inet", "nodeprep", check=False).returncode != 0
+
+
 def saved(machine: Clone, world: str) -> str:
     """Return every rule of iptables but for ours and ufw's, without counters and dates."""
     told = machine.run(f"iptables-{world}-save").stdout
@@ -144,7 +149,7 @@ def test_firewalld_has_the_openings_as_services_of_its_own(machine: Clone, lan: 
     machine.run("iptables-nft-restore", "--noflush", stdin=KUBERNETES)
     machine.run("systemctl", "enable", "--now", "firewalld.service")
     in_charge(machine, "firewalld")
-    assert machine.run("nft", "list", "table", "inet", "nodeprep", check=False).returncode, "what was there is left"
+    machine.wait_for(lambda: has_no_table(machine), LOOK_AGAIN_S)
     assert answered(lan, machine, "client") == WORKER
     theirs, listed = saved(machine, "nft"), machine.run("firewall-cmd", "--list-all").stdout
     assert 'port port="10250" protocol="tcp"' in listed
@@ -197,7 +202,7 @@ def test_ufw_has_the_openings_as_profiles_and_rules(machine: Clone, lan: Lan) ->
     machine.run("iptables-nft-restore", "--noflush", stdin=KUBERNETES)
     theirs = saved(machine, "nft")
     in_charge(machine, "ufw")  # noticed, not told
-    assert machine.run("nft", "list", "table", "inet", "nodeprep", check=False).returncode, "what was there is left"
+    machine.wait_for(lambda: has_no_table(machine), LOOK_AGAIN_S)
     assert answered(lan, machine, "client") == WORKER
     assert re.search(r"(?m)^nodeprep-worker +ALLOW +Anywhere", machine.run("ufw", "status").stdout)
     assert "10250/tcp" in machine.run("ufw", "app", "info", "nodeprep-worker").stdout
@@ -239,8 +244,8 @@ def test_ufw_has_the_openings_as_profiles_and_rules(machine: Clone, lan: Lan) ->
     reconfigure(machine, '["worker"]')
     machine.run("ufw", "disable")
     in_charge(machine, "nftables")
-    assert "nodeprep" not in machine.run("ufw", "show", "added").stdout
-    machine.run("nft", "list", "table", "inet", "nodeprep")
+    machine.wait_for(lambda: "nodeprep" not in machine.run("ufw", "show", "added").stdout, LOOK_AGAIN_S)
+    assert not has_no_table(machine)
 
 
 def test_iptables_has_the_openings_in_a_chain_of_ours_in_each_world_in_use(machine: Clone, lan: Lan) -> None:
@@ -251,7 +256,7 @@ def test_iptables_has_the_openings_in_a_chain_of_ours_in_each_world_in_use(machi
         machine.run(f"iptables-{world}-restore", "--noflush", stdin=KUBERNETES)
     theirs = {world: saved(machine, world) for world in ("legacy", "nft")}
     in_charge(machine, "iptables")
-    assert machine.run("nft", "list", "table", "inet", "nodeprep", check=False).returncode, "what was there is left"
+    machine.wait_for(lambda: has_no_table(machine), LOOK_AGAIN_S)
     assert answered(lan, machine, "client") == WORKER
     assert "nodeprep worker: kubelet API" in machine.run("iptables-legacy", "-S", "NODEPREP-INPUT").stdout
     assert "NODEPREP" not in machine.run("iptables-nft-save").stdout
@@ -275,12 +280,13 @@ def test_iptables_has_the_openings_in_a_chain_of_ours_in_each_world_in_use(machi
     assert answered(lan, machine, "client") == SSH_ONLY
     assert answered(lan, machine, "inside") == CONTROL_PLANE
 
-    told = warnings(reconfigure(machine, '["worker"]', backend="nftables"))
-    assert "iptables-legacy chain INPUT (policy drop)" in told
+    reconfigure(machine, '["worker"]', backend="nftables")
+    closes = "iptables-legacy chain INPUT (policy drop)"
+    machine.wait_for(lambda: closes in warnings(status(machine)), LOOK_AGAIN_S)
     assert answered(lan, machine, "client") == SSH_ONLY
     before = saved(machine, "legacy")
     document = reconfigure(machine, '["worker"]', mode="off")
     assert document["openings"]["backend"] == "-"
     assert "NODEPREP" not in machine.run("iptables-legacy-save").stdout
-    assert machine.run("nft", "list", "table", "inet", "nodeprep", check=False).returncode
+    assert has_no_table(machine)
     assert saved(machine, "legacy") == before

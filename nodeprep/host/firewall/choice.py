@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -10,6 +11,10 @@ from nodeprep.errors import HostError
 from nodeprep.host.firewall.iptables import Iptables
 from nodeprep.host.firewall.nftables import Nftables
 from nodeprep.model import Opening
+
+RETURN_S = 10.0
+"""How long an active one may take to be so again: in a reload ufw has no rules, in a restart firewalld no name."""
+POLL_S = 0.25
 
 
 class Firewall(Protocol):
@@ -43,6 +48,7 @@ class Firewalls:
         self._nftables = nftables
         self._all: tuple[Firewall, ...] = (*managers, iptables, nftables)
         self._driven: Firewall | None = None
+        self._is_alone = False
         self._is_withdrawn = False
         self._left = ""
 
@@ -63,8 +69,11 @@ class Firewalls:
         ports = self._nftables.ssh_ports()
         if not chosen.present(openings, mode, ports):
             chosen.apply(openings, mode, ports)
-        if chosen is not self._driven or self._left:
+        if chosen is not self._driven:
+            self._is_alone = False  # the others keep what they have until this one is found active once more
+        elif not self._is_alone:
             self._left = self._clear(chosen)
+            self._is_alone = not self._left
         self._driven, self._is_withdrawn = chosen, False
 
     def closed_by(self, openings: tuple[Opening, ...]) -> tuple[str, ...]:
@@ -80,11 +89,20 @@ class Firewalls:
 
     def _choose(self, backend: str) -> Firewall:
         if backend == "auto":
-            return next((each for each in self._all if each.active()), self._nftables)
+            return next((each for each in self._all if self._is_active(each)), self._nftables)
         chosen = next(each for each in self._all if each.name == backend)
-        if chosen.name in ("firewalld", "ufw") and not chosen.active():
+        if chosen.name in ("firewalld", "ufw") and not self._is_active(chosen):
             raise HostError(f"{backend} is not active, and firewall.backend names it: start it, or take another")
         return chosen
+
+    def _is_active(self, firewall: Firewall) -> bool:
+        """Say whether it is active; of the one that is driven, whether it is so again soon."""
+        deadline = time.monotonic() + (RETURN_S if firewall is self._driven else 0.0)
+        while not firewall.active():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
 
     def _clear(self, chosen: Firewall | None) -> str:
         """Take away what all the others have of ours; return what is to be said where that failed."""

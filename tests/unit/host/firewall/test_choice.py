@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from nodeprep.errors import HostError
+from nodeprep.host.firewall import choice
 from nodeprep.host.firewall.choice import Firewalls
 from nodeprep.model import Opening
 
@@ -26,8 +27,13 @@ class Wall:
         self.holds: tuple[Opening, ...] | None = None
         self.fault = ""
         self.applied = 0
+        self.returns_after: int | None = None
+        """Of a restart that is under way: how often it is asked before it is active again."""
 
     def active(self) -> bool:
+        if self.returns_after is not None:
+            self.returns_after -= 1
+            self.is_active = self.returns_after <= 0
         return self.is_active
 
     def present(self, openings: Iterable[Opening], _mode: str, _ssh_ports: tuple[int, ...]) -> bool:
@@ -60,13 +66,19 @@ class Machine:
         rest: Any = (cast("Any", self.iptables), cast("Any", self.nftables))
         self.firewalls = Firewalls((self.firewalld, self.ufw), *rest)
 
+    def look(self, times: int = 1, backend: str = "auto") -> None:
+        for _ in range(times):
+            self.firewalls.apply((API,), "open", backend)
+
     def holding(self) -> list[str]:
         walls = (self.firewalld, self.ufw, self.iptables, self.nftables)
         return [wall.name for wall in walls if wall.holds is not None]
 
 
 @pytest.fixture
-def machine() -> Machine:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(choice, "RETURN_S", 0.05)
+    monkeypatch.setattr(choice, "POLL_S", 0.001)
     return Machine()
 
 
@@ -83,10 +95,10 @@ def test_what_is_as_it_should_be_is_not_made_again(machine: Machine) -> None:
 
 
 def test_whoever_becomes_active_takes_over_and_the_former_keeps_nothing(machine: Machine) -> None:
+    machine.look()
     for name in ("iptables", "ufw", "firewalld"):
-        machine.firewalls.apply((API,), "open", "auto")
         getattr(machine, name).is_active = True
-        machine.firewalls.apply((API,), "open", "auto")
+        machine.look(2)
         assert machine.firewalls.name == name
         # Beside ufw a chain of iptables is part of what ufw's backend makes.
         assert machine.holding() == (["ufw", "iptables"] if name == "ufw" else [name])
@@ -95,13 +107,43 @@ def test_whoever_becomes_active_takes_over_and_the_former_keeps_nothing(machine:
 def test_what_a_daemon_before_this_one_opened_elsewhere_is_taken_away(machine: Machine) -> None:
     machine.nftables.holds = (API,)
     machine.ufw.is_active = True
-    machine.firewalls.apply((API,), "open", "auto")
+    machine.look(2)
     assert machine.holding() == ["ufw"]
+
+
+@pytest.mark.parametrize("backend", ["auto", "ufw"])
+def test_one_that_loads_its_rules_anew_is_waited_for(machine: Machine, backend: str) -> None:
+    machine.ufw.is_active = True
+    machine.look(2, backend)
+    machine.ufw.is_active, machine.ufw.returns_after = False, 4
+    machine.look(1, backend)
+    assert machine.firewalls.name == "ufw"
+    assert machine.holding() == ["ufw"]
+    assert machine.nftables.applied == 0
+
+
+def test_what_was_opened_stays_where_a_daemon_begins_while_the_manager_is_away(machine: Machine) -> None:
+    machine.ufw.holds = (API,)
+    machine.look()
+    assert machine.firewalls.name == "nftables"
+    machine.ufw.is_active = True
+    machine.look()
+    assert machine.ufw.applied == 0, "nothing was taken away, so nothing is made again"
+    machine.look()
+    assert machine.holding() == ["ufw"]
+
+
+def test_one_that_was_switched_off_keeps_nothing(machine: Machine) -> None:
+    machine.ufw.is_active = True
+    machine.look(2)
+    machine.ufw.is_active = False
+    machine.look(2)
+    assert machine.holding() == ["nftables"]
 
 
 def test_what_cannot_be_taken_away_is_told_and_tried_again(machine: Machine) -> None:
     machine.ufw.is_active, machine.nftables.holds, machine.nftables.fault = True, (API,), "nft: no"
-    machine.firewalls.apply((API,), "open", "auto")
+    machine.look(2)
     assert machine.firewalls.remarks((API,), "open") == (
         "ufw in mode open",
         "nftables still has what was opened there before: nft: no",
@@ -130,7 +172,7 @@ def test_a_manager_that_is_named_and_not_active_is_not_driven(machine: Machine, 
 @pytest.mark.parametrize("name", ["iptables", "nftables"])
 def test_one_that_is_named_is_driven_whatever_is_active(machine: Machine, name: str) -> None:
     machine.firewalld.is_active = True
-    machine.firewalls.apply((API,), "open", name)
+    machine.look(2, name)
     assert machine.holding() == [name]
 
 
