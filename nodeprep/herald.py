@@ -13,7 +13,7 @@ from nodeprep.run import Run
 GRAVE = (
     *("conflict", "dispute", "config", "machine", "joined-clone", "address-in-use", "mac-in-use", "echo"),
     *("claimed", "registry-copy", "registry-away", "registry-refused", "released", "no-number"),
-    *("no-fleet-key", "foreign-key"),
+    *("no-fleet-key", "foreign-key", "no-link"),
 )
 
 

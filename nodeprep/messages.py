@@ -215,6 +215,15 @@ MESSAGES = (
         "or on the first node of a fleet, make one: `nodeprep key rotate --add`. The daemon takes it up by itself.",
     ),
     Message(
+        "no-link",
+        "214713ce9df446ad9ec8778e12e90289",
+        "No link carries, so nobody could be asked",
+        "Whether a twin is there is found out by asking on the links, and none of them has carrier. Silence would "
+        "prove nothing: the node is held, and judged again as soon as a link carries.",
+        "See to the cable, the switch port or the virtual NIC (`ip -br link`). Where the links that lead to the other "
+        "nodes are others, name them in `peers.links` (nodeprep.toml(5)).",
+    ),
+    Message(
         "foreign-key",
         "263cafd58b6e44ada8c4cdf3160b1222",
         "Somebody speaks under another fleet key",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -107,6 +107,7 @@ class Settler:
         contest, foreign = await asyncio.gather(
             self.wire.probe(claims, standing), foreign_holders(this.machine.links())
         )
+        contest.deaf = "" if standing is Standing.READY else deaf(this, self.wire.links)
         this.contested = {**contest.lost, **contest.disputed}
         self.holders = ()
         if not this.contested and not contest.kept:
@@ -229,6 +230,15 @@ class Settler:
     async def reboot(self, this: Run, reason: str) -> None:
         """Boot again. Raises HostError where systemd refuses."""
         await asyncio.to_thread(this.carry_out, reboot(reason))
+
+
+def deaf(this: Run, listened_on: Collection[str]) -> str:
+    """Return why nobody could be asked, or "" if somebody could, or there is no link that could lead to anybody."""
+    named = this.config.peers.links
+    links = [link for link in this.machine.links() if not link.port]
+    if not (links or named) or any(link.name in listened_on for link in links):
+        return ""
+    return f"{', '.join(link.name for link in links) or ', '.join(named)}: no link carries, and nobody could be asked"
 
 
 def speaker_of(this: Run) -> Speaker:

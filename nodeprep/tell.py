@@ -53,6 +53,8 @@ def weigh(
     warnings = [report.problem_of(f, by_name[f.subject], None) for f in weight.warnings]
     if not contest.clear and not problems:
         problems.append(Problem("conflict", "", "a live peer contests this node's identity"))
+    if contest.deaf:
+        problems.append(Problem("no-link", "", contest.deaf))
     if this.decision.joined and this.decision.origin.renews:
         problems.insert(0, _joined_clone(this, this.decision.reason))
     elif this.decision.joined and this.contested:

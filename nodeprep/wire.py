@@ -45,6 +45,7 @@ class Contest:
     lost: dict[Claim, Values] = field(default_factory=dict)
     kept: dict[Claim, Values] = field(default_factory=dict)
     disputed: dict[Claim, Values] = field(default_factory=dict)
+    deaf: str = ""  # why nobody could be asked, and the silence says nothing
     on_segment: bool = False
     """Somebody that it was lost to, or is disputed with, was heard on a link, and not beyond routers only."""
 
@@ -74,8 +75,7 @@ class Wire:
         self._survey: Survey | None = None
         self._admission = Admission()
         intake = Intake(self.receive)
-        self._segments = Segments(intake)
-        self.routed = Routed(intake)
+        self._segments, self.routed = Segments(intake), Routed(intake)
         self.examined_by: OnFrame = lambda *_: None
         """Who takes the examinations that are asked for from beyond routers, where one port is for all."""
         self._timers: dict[Census, asyncio.TimerHandle] = {}

@@ -118,6 +118,10 @@ class Lan:
         """Pull the cable of a plugged machine at the switch, or put it back."""
         self.run(name, "ip", "link", "set", LINK, "up" if present else "down")
 
+    def pull(self, name: str, *, back: bool = False) -> None:
+        """Pull the cable of a plugged machine out of the switch, so that its link has no carrier, or put it back."""
+        self._ip("link", "set", self._port(name), "up" if back else "down")
+
     def client(self, address: str = "10.77.0.2/24", name: str = "client", mac: str | None = None) -> str:
         """Plug a plain client with that address, for tests that talk to the machines; returns its namespace."""
         namespace = self.plug(name, mac)

@@ -13,7 +13,7 @@ import pytest
 from nodeprep.peers.message import decode
 from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
-from tests.lab.expectations import KEPT, assert_pairwise_different, problem_codes, ready, status
+from tests.lab.expectations import KEPT, assert_pairwise_different, held, problem_codes, ready, status
 from tests.lab.golden import MAC
 from tests.lab.hostile import flood, hearing, insider, noise
 from tests.lab.identity import identity
@@ -136,6 +136,21 @@ def test_a_link_that_comes_later_is_listened_on_at_once(make_clone: MakeClone, l
     node.run("ip", "link", "set", "eth1", "up")
     node.wait_for(lambda: peers(node)["links"] == ["eth0", "eth1"], 8)
     assert is_ready(node)
+
+
+def test_a_twin_whose_link_does_not_carry_yet_is_not_ready_before_it_has_asked(make_clone: MakeClone, lan: Lan) -> None:
+    first, twin = make_clone("first", mac=MAC), make_clone("twin", mac=MAC)
+    first.boot()
+    ready(first)
+    twin.boot(wait=False)
+    lan.pull("twin")
+    assert "no-link" in problem_codes(held(twin, 90))
+    assert twin.wait_booted() == "running", "a held node finishes its boot"
+    assert not twin.exists("/run/nodeprep/ready")
+    lan.pull("twin", back=True)
+    assert ready(twin)["node"]["origin"] == "twin"
+    assert_pairwise_different([first, twin])
+    assert is_ready(first)
 
 
 def test_a_hostile_segment_changes_nothing_costs_little_and_hides_no_twin(

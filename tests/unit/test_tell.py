@@ -14,6 +14,7 @@ from nodeprep.model import Finding, Link, Sighting, Verdict
 from nodeprep.peers.foreign import Foreigner
 from nodeprep.peers.rules import Source
 from nodeprep.pool import parse_pool
+from nodeprep.settle import deaf
 from nodeprep.wire import Contest, Wire
 from tests.fakes import disk
 from tests.fakes.managers import FakeManagers
@@ -51,6 +52,32 @@ def test_where_a_stranger_has_it_after_ready_he_is_named_and_no_peer_accused(con
 def test_what_still_holds_the_old_machine_id_is_told(contested: run.Run) -> None:
     problems, _ = tell.weigh(contested, Contest(clear=True), OPENINGS, (), ("logind gives it",))
     assert (problems[-1].code, problems[-1].detail) == ("old-identity-held", "logind gives it")
+
+
+def test_the_silence_where_nobody_could_be_asked_is_no_proof(contested: run.Run) -> None:
+    contested.findings = ()
+    problems, _ = tell.weigh(contested, Contest(clear=True, deaf="eth0: no link carries"), OPENINGS, ())
+    assert [(problem.code, problem.detail) for problem in problems] == [("no-link", "eth0: no link carries")]
+
+
+@pytest.mark.parametrize(
+    ("links", "named", "heard", "is_deaf"),
+    [
+        (("eth0",), (), ("eth0",), False),
+        (("eth0", "eth1"), (), ("eth1",), False),
+        (("eth0",), (), (), True),
+        (("eth0",), (), ("unicast/udp",), True),  # whose way leads over the link
+        ((), (), (), False),  # no link that could lead to anybody
+        ((), ("eth7",), (), True),  # one that is awaited
+    ],
+)
+def test_who_can_be_asked(
+    tmp_path: Path, links: tuple[str, ...], named: tuple[str, ...], heard: tuple[str, ...], is_deaf: bool
+) -> None:
+    found = tuple(Link(name, 2, "02:00:00:00:00:01", None, carrier=name in heard) for name in links)
+    settings = replace(Config(), peers=config.Peers(links=named))
+    this = run.Run(FakeManagers(str(tmp_path), found, ()).view("test"), settings, {})
+    assert bool(deaf(this, heard)) == is_deaf
 
 
 class Foreigners:
