@@ -1,4 +1,4 @@
-"""`nodeprep doctor`: is this node reachable as its roles need it? Asked of a peer, not of our own rules.
+"""Doctor: is this node reachable as its roles need it? Asked of a peer, not of our own rules.
 
 A rule set can only say what it would do. A packet that a peer sends, and that does or does not come, is proof; and
 whether it came to the link before it was lost tells a filter of this machine from one on the path.
@@ -7,15 +7,12 @@ whether it came to the link before it was lost tells a filter of this machine fr
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from nodeprep import checks, cli, config, fleetkey, preview
-from nodeprep.checks import Outcome
-from nodeprep.checkup import Report, document, render
+from nodeprep import checks, config, fleetkey, preview
+from nodeprep.checkup import Report
 from nodeprep.diagnosis import Proof, prove, ranges_of
 from nodeprep.errors import NodeprepError
 from nodeprep.examinee import Examined, Examinee, Offer
@@ -26,55 +23,19 @@ from nodeprep.openings import PEERS, openings_of
 from nodeprep.peers.examination import PROBES_MAX, RANGES_MAX, Range
 from nodeprep.routed import UNICAST
 
-USAGE = "doctor takes --all, --peer ADDRESS and --json only"
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was typed."""
+    """What is asked for."""
 
-    as_json: bool = False
     whole: bool = False
     """Every port of the wide ranges, not samples."""
     peers: tuple[str, ...] = ()
     """The MACs of those that are asked; whoever answers where there are none."""
 
 
-EXIT = {Outcome.GOOD: 0, Outcome.BAD: 1, Outcome.DOUBTFUL: 2}
-
-
-def parse(arguments: Sequence[str]) -> Request | str:
-    """Return the request, or what is wrong with it."""
-    rest = iter(arguments)
-    as_json, whole, peers = False, False, list[str]()
-    for argument in rest:
-        if argument == "--json":
-            as_json = True
-        elif argument == "--all":
-            whole = True
-        elif argument == "--peer" and (peer := next(rest, "")):
-            peers.append(peer.lower())
-        else:
-            return USAGE
-    return Request(as_json, whole, tuple(peers))
-
-
-def main(request: Request) -> int:
-    """Look, show what was found and return the exit code."""
-    if os.geteuid() != 0:
-        print("nodeprep: doctor opens ports and listens on links: run it as root", file=sys.stderr)
-        return 1
-    try:
-        report = asyncio.run(examine(request, _progress() if sys.stderr.isatty() else lambda *_: None))
-    except NodeprepError as error:
-        print(f"nodeprep: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(document(report), indent=2) if request.as_json else render(report))
-    return EXIT[report.outcome]
-
-
-async def examine(request: Request, progress: Callable[[int, int], None]) -> Report:
-    """Look at this node, and have it tried by its peers. Raises NodeprepError."""
+async def examine(request: Request, status: dict[str, Any] | None, progress: Callable[[int, int], None]) -> Report:
+    """Look at this node, whose status document is given, and have it tried by its peers. Raises NodeprepError."""
     machine = await preview.view()
     settings = config.load(machine)
     # Our own port answers nobody but peers; that they are heard is its proof.
@@ -82,7 +43,6 @@ async def examine(request: Request, progress: Callable[[int, int], None]) -> Rep
     keys = fleetkey.fleet_keys(machine)
     links = machine.links()
     addresses = {address.address for link in links for address in link.addresses}
-    status = cli.read()
     backend = status["openings"]["backend"] if status else "nftables"
     report = Report(machine.hostname(), backend)
     report.not_tried = [opening for opening in openings if opening.protocol not in ("tcp", "udp")]
@@ -173,10 +133,3 @@ def closing(openings: Iterable[Opening]) -> dict[Opening, str]:
     except NodeprepError:
         return {}  # what arrived and was lost is a fault, whoever it was
     return found
-
-
-def _progress() -> Callable[[int, int], None]:
-    def show(done: int, total: int) -> None:
-        print(f"\r{done} of {total} ports tried" if done < total else "\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-    return show

@@ -1,4 +1,4 @@
-"""`nodeprep history` and `nodeprep restore`: what the attic holds, and how it comes back.
+"""History: how what the attic holds comes back.
 
 Bringing back is a plan like any other: made from a run's manifest, seen to be possible as a whole, then applied. What
 it replaces goes into a run of its own, so that it can be taken back.
@@ -6,38 +6,16 @@ it replaces goes into a run of its own, so that it can be taken back.
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import re
-import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterable, Sequence
 
 from nodeprep import renewal
-from nodeprep.apply import apply
 from nodeprep.artefacts import catalogue
 from nodeprep.errors import NodeprepError
 from nodeprep.host import attic, programs
 from nodeprep.host.attic import Entry
-from nodeprep.host.bus import Bus
-from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
 from nodeprep.reading import literal
-from nodeprep.stamp import fingerprint
-from nodeprep.steps import (
-    Action,
-    BringBack,
-    Outcome,
-    Plan,
-    RenameFolder,
-    Result,
-    SetAside,
-    SetHostname,
-    SetLinkMac,
-    SetProfile,
-    Step,
-)
+from nodeprep.steps import Action, BringBack, Plan, RenameFolder, SetAside, SetHostname, SetLinkMac, SetProfile, Step
 
 OF_FIELD = {
     "hostname": "hostname",
@@ -54,114 +32,9 @@ class RestoreError(NodeprepError):
     """Why nothing is brought back."""
 
 
-# nodeprep history
-
-
-def history(*, as_json: bool) -> int:
-    """Print the runs of the attic, the newest first; exit code 1 where it cannot be read."""
-    if not _is_root("history"):
-        return 1
-    try:
-        found = [_document(run) for run in reversed(attic.runs())]
-    except OSError as error:
-        return _failed(f"{error.filename or attic.ATTIC}: {error.strerror}")
-    if as_json:
-        print(json.dumps({"schema": 1, "runs": found}, indent=2))
-    else:
-        print("\n".join(map(_render, found)) or "nothing was replaced on this machine", flush=True)
-    return 0
-
-
-def _document(run: str) -> dict[str, object]:
-    entries = attic.manifest(run)
-    begun = next((entry for entry in entries if entry.what == "begun"), Entry("begun"))
-    return {
-        "run": run,
-        "time": begun.old,
-        "reason": begun.new,
-        "size_bytes": attic.size(f"{attic.ATTIC}/{run}")[0],
-        "artefacts": sorted({subject for entry in entries for subject in subjects(entry)}),
-        "entries": [
-            {
-                "what": entry.what,
-                "artefacts": list(subjects(entry)),
-                "path": entry.path,
-                "old": entry.old,
-                "new": entry.new,
-                "mode": f"{entry.mode:04o}" if entry.owner else "",
-                "owner": list(entry.owner),
-                "kept": attic.is_kept(run, entry),
-            }
-            for entry in entries
-            if entry.what != "begun"
-        ],
-    }
-
-
-def _render(run: dict[str, object]) -> str:
-    size = run["size_bytes"]
-    assert isinstance(size, int)
-    lines = [f"{run['run']}  {run['time']}  {size / 1024:.0f} KiB", f"  {run['reason'] or 'no reason was noted'}"]
-    entries = run["entries"]
-    assert isinstance(entries, list)
-    for entry in entries:
-        change = f"{entry['old'] or '-'} -> {entry['new'] or '-'}" if entry["what"] == "changed" else entry["path"]
-        if entry["what"] == "renamed":
-            change = f"{entry['path']} -> {entry['new']}"
-        lines.append(f"  {', '.join(entry['artefacts']):<24} {entry['what']:<12} {veil(change)}")
-    return "\n".join(lines) + "\n"
-
-
 def subjects(entry: Entry) -> tuple[str, ...]:
     """Return the artefacts that an entry is of: of what a manager changed in one go, the one that it changed."""
     return (OF_FIELD[entry.field],) if entry.field in OF_FIELD else entry.subjects
-
-
-def veil(text: str) -> str:
-    """Return a text with short fingerprints for machine IDs (machine-id(5)), as the status shows them."""
-    return re.sub("[0-9a-f]{32}", lambda found: f"[{fingerprint('machine-id', found[0])[:8]}]", text)
-
-
-# nodeprep restore
-
-
-def restore(run: str, names: Sequence[str]) -> int:
-    """Bring back what a run kept, of all artefacts or of these; exit code 1 where nothing, or not all, was."""
-    if not _is_root("restore"):
-        return 1
-    try:
-        return asyncio.run(_restore(run, names))
-    except OSError as error:
-        return _failed(f"{error.filename or attic.ATTIC}: {error.strerror}")
-    except NodeprepError as error:
-        return _failed(str(error))
-
-
-async def _restore(run: str, names: Sequence[str]) -> int:
-    steps, skipped = foresee(run, names, LocalMachine("restore"))
-    async with AsyncExitStack() as open_until_done:
-        undo = _unused(attic.name_now("-restore"))
-        try:
-            machine = await Live(await open_until_done.enter_async_context(Bus())).view(undo)
-        except NodeprepError as error:
-            if any(
-                isinstance(action, SetHostname | SetProfile | SetLinkMac) for s in steps.steps for action in s.actions
-            ):
-                raise RestoreError(f"the services that set hostnames and links do not answer: {error}") from error
-            machine = LocalMachine(undo)
-        machine.prepare(steps, f"nodeprep restore {' '.join((run, *names))}")
-        outcomes = await asyncio.to_thread(apply, steps, machine)
-    for line in skipped:
-        print(f"  - {line}")
-    return _tell(outcomes, undo)
-
-
-def _unused(name: str) -> str:
-    """Return a name that no run has: two that are typed within a second are two."""
-    number, wanted = 2, name
-    while name in attic.runs():
-        name, number = f"{wanted}-{number}", number + 1
-    return name
 
 
 def foresee(run: str, names: Sequence[str], machine: LocalMachine) -> tuple[Plan, tuple[str, ...]]:
@@ -259,34 +132,3 @@ def _change_back(entry: Entry) -> Action | None:
             return SetProfile(entry.profile, entry.link, ipv6_addresses=addresses)
         case _:
             return None
-
-
-def _tell(outcomes: Collection[Outcome], undo: str) -> int:
-    """Say what came back, and what has to follow; return the exit code."""
-    done = [outcome.subject for outcome in outcomes if outcome.result is Result.DONE]
-    for outcome in outcomes:
-        failed = "" if outcome.result is Result.DONE else f": {outcome.result.value}: {outcome.detail}"
-        print(f"  {'! ' if failed else ''}{outcome.subject}{failed or ' is back'}")
-    artefacts = [artefact for artefact in catalogue() if artefact.name in done]
-    if done:
-        print(f"What was there before lies in {undo}: `nodeprep restore {undo}` takes this back.")
-    if presented := [artefact.title for artefact in artefacts if artefact.claim]:
-        print(f"Warning: {', '.join(presented)}: a live machine that has the same contests it now (see the status).")
-    units = frozenset(unit for artefact in artefacts for unit in (*artefact.idle, *artefact.restart))
-    if "machine-id" in done:
-        print("Reboot this machine: until then everything that runs holds the other machine ID.")
-    elif running := sorted(programs.active_units(units)):
-        print(f"These still hold the other values: `systemctl restart {' '.join(running)}`.")
-    return 0 if len(done) == len(outcomes) else 1
-
-
-def _is_root(verb: str) -> bool:
-    if os.geteuid() == 0:
-        return True
-    print(f"nodeprep: only root may look into the attic: run {verb} as root", file=sys.stderr)
-    return False
-
-
-def _failed(why: str) -> int:
-    print(f"nodeprep: {why}", file=sys.stderr)
-    return 1

@@ -1,4 +1,4 @@
-"""`nodeprep ports`: what the node's roles need open, as a table or as those who apply it write it down.
+"""Ports: what the node's roles need open, as a table or as those who apply it write it down.
 
 Anybody may ask, also of roles that this machine has not; nothing is changed. What only root may read is left out, and
 named.
@@ -7,13 +7,12 @@ named.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nodeprep import config, roles
 from nodeprep.cni import FOLDERS
-from nodeprep.errors import HostError, NodeprepError
+from nodeprep.errors import HostError
 from nodeprep.formats import aws, azure, firewalld, gcp, iptables, nft, table, terraform, ufw
 from nodeprep.formats.sheet import Sheet, Written
 from nodeprep.host.local import LocalMachine
@@ -36,14 +35,6 @@ FORMATS: dict[str, Callable[[Sheet], Written]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What was typed."""
-
-    roles: tuple[str, ...] = ()
-    format: str = "table"
-
-
 class Visible(LocalMachine):
     """This machine as the one who asks may see it."""
 
@@ -60,41 +51,6 @@ class Visible(LocalMachine):
                 raise
             self.hidden.append(path)
             return None
-
-
-def parse(arguments: list[str]) -> Request | str:
-    """Return the request, or what is wrong with it."""
-    request = Request()
-    rest = iter(arguments)
-    for argument in rest:
-        name, _, value = argument.partition("=")
-        if name not in ("--role", "--format"):
-            return f"ports: there is no option {argument!r}"
-        value = value or next(rest, "")
-        if not value:
-            return f"ports: {name} takes a value"
-        if name == "--role":
-            request = replace(request, roles=(*request.roles, *value.split(",")))
-        elif value in FORMATS:
-            request = replace(request, format=value)
-        else:
-            return f"ports: there is no format {value!r}; known are {', '.join(FORMATS)}"
-    return request
-
-
-def main(request: Request, machine: Visible | None = None) -> int:
-    """Print the openings; exit code 1 where something keeps them from being told."""
-    machine = machine or Visible()
-    try:
-        sheet = sheet_of(machine, request.roles)
-    except NodeprepError as error:
-        print(f"nodeprep: {error}", file=sys.stderr)
-        return 1
-    written = FORMATS[request.format](sheet)
-    for warning in (*warnings(sheet, machine), *written.left_out):
-        print(f"nodeprep: warning: {warning}", file=sys.stderr)
-    print(written.text, end="")
-    return 0
 
 
 def sheet_of(machine: Visible, names: tuple[str, ...]) -> Sheet:

@@ -1,14 +1,10 @@
-"""`nodeprep plan`: the sentence up to the plan, on this machine as it is now, and nothing after it; `nodeprep adopt`.
+"""Preview: the sentence up to the plan, on this machine as it is now, and nothing after it.
 
 A pair of twins is found on the wire only, and so cannot be foreseen here; what a peer contests now is in the status.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
 from dataclasses import fields, is_dataclass
 
 from nodeprep import config, run
@@ -20,56 +16,6 @@ from nodeprep.model import Stage
 from nodeprep.openings import openings_of
 from nodeprep.situation import NUMBER, PLACEHOLDER, situation_of
 from nodeprep.steps import Action, Plan
-
-
-def main(*, as_json: bool) -> int:
-    """Print the plan; exit code 1 where something keeps it from being made."""
-    if os.geteuid() != 0:
-        print("nodeprep: plan reads host keys and the stamp: run it as root", file=sys.stderr)
-        return 1
-    try:
-        machine = asyncio.run(view())
-        this, steps = foresee(machine)
-    except NodeprepError as error:
-        print(f"nodeprep: {error}", file=sys.stderr)
-        return 1
-    if as_json:
-        document = {
-            "schema": 1,
-            "origin": this.decision.origin.value,
-            "reason": this.decision.reason,
-            "joined": this.decision.joined,
-            "steps": [
-                {
-                    "subjects": list(s.subjects),
-                    "reason": s.reason,
-                    "actions": [show(action, this) for action in s.actions],
-                }
-                for s in steps.steps
-            ],
-        }
-        print(json.dumps(document, indent=2))
-        return 0
-    print(f"{this.decision.origin.value}: {this.decision.reason}")
-    if not steps:
-        print("nothing would be done")
-    for step in steps.steps:
-        print(f"\n{', '.join(step.subjects)}  ({step.reason})")
-        for action in step.actions:
-            print(f"  {show(action, this)}")
-    return 0
-
-
-def adopt() -> int:
-    """Take this machine's identity as its own; exit code 1 where the stamp cannot be written."""
-    try:
-        # With links and profiles: what they pin is this machine's own from now on, and a legacy to its clones.
-        written = run.adopt(asyncio.run(view()))
-    except NodeprepError as error:
-        print(f"nodeprep: {error}", file=sys.stderr)
-        return 1
-    print("adopted this machine's identity" if written else "nothing to adopt: a stamp or an image's mark is there")
-    return 0
 
 
 def foresee(machine: LocalMachine) -> tuple[run.Run, Plan]:

@@ -44,9 +44,9 @@ def main() -> int:
 
         return early.main()
     if which == "seal":
-        from nodeprep import template
+        from nodeprep.verbs import seal
 
-        return template.main(template.Request())
+        return seal.carry_out(seal.Request())
     from nodeprep import daemon
 
     return daemon.main()

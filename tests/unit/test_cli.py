@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from nodeprep import __version__, cli, screen
+from nodeprep import __version__, cli
 from nodeprep.messages import MESSAGES
+from nodeprep.verbs import VERBS, document, overview, screen, usage
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -94,8 +95,8 @@ class Node:
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     made = Node(tmp_path)
-    monkeypatch.setattr(cli, "STATUS_FILE", str(made.status))
-    monkeypatch.setattr(cli, "DISABLED_FILE", str(made.off))
+    monkeypatch.setattr(document, "STATUS_FILE", str(made.status))
+    monkeypatch.setattr(document, "DISABLED_FILE", str(made.off))
     return made
 
 
@@ -224,7 +225,6 @@ def test_on_a_node_that_is_disabled_nothing_is_decided(
         ("decide",),
         ("decide", "perhaps"),
         ("decide", "renew", "keep"),
-        ("explain",),
         ("explain", "no-such-code"),
         ("explain", "ready", "conflict"),
     ],
@@ -235,13 +235,14 @@ def test_usage(
 ) -> None:
     node.says("ready")
     assert typed(monkeypatch, *words) == 64
-    assert "nodeprep status" in "".join(capsys.readouterr())
+    told = "".join(capsys.readouterr())
+    assert (usage(VERBS[words[0]]) if words[:1] != ("nonsense",) and words else overview()) in told
 
 
 @pytest.mark.parametrize("word", ["--help", "-h", "help"])
 def test_help_is_no_mistake(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str) -> None:
     assert typed(monkeypatch, word) == 0
-    assert capsys.readouterr().out == cli.USAGE
+    assert capsys.readouterr().out == overview()
 
 
 def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,7 +264,8 @@ IMPORTED = """
 import sys
 sys.path.insert(0, {repository!r})
 from nodeprep import cli
-cli.STATUS_FILE = {status!r}
+from nodeprep.verbs import document
+document.STATUS_FILE = {status!r}
 sys.argv = ["nodeprep", *{words!r}]
 code = cli.main()
 print("\\n".join(sys.modules), file=sys.stderr)

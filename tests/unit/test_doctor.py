@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from nodeprep.doctor import Request, _addresses, _chosen, _parts, parse
+from nodeprep.doctor import _addresses, _chosen, _parts
 from nodeprep.examinee import Offer
 from nodeprep.model import Link, LinkAddress
 from nodeprep.peers.examination import PROBES_MAX, RANGES_MAX, Range
@@ -24,18 +22,6 @@ LINK = Link(
         LinkAddress("10.77.0.11", 24, "global"),
     ),
 )  # fmt: skip
-
-
-def test_what_may_be_typed() -> None:
-    assert parse([]) == Request()
-    assert parse(["--json", "--all", "--peer", FIRST.name.upper(), "--peer", "b"]) == Request(
-        as_json=True, whole=True, peers=(FIRST.name, "b")
-    )
-
-
-@pytest.mark.parametrize("arguments", [["--peer"], ["--peer", ""], ["--ports"], ["6443"]])
-def test_anything_else_is_refused(arguments: list[str]) -> None:
-    assert isinstance(parse(arguments), str)
 
 
 def test_one_peer_for_each_link_is_asked_or_those_that_are_named() -> None:

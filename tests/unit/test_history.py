@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import history, renewal
+from nodeprep import cli, renewal
 from nodeprep.apply import apply
-from nodeprep.history import RestoreError, foresee, subjects, veil, way_back
+from nodeprep.history import RestoreError, foresee, subjects, way_back
 from nodeprep.host import attic, programs
 from nodeprep.host.attic import Entry
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Origin
 from nodeprep.renewal import Renewal
 from nodeprep.steps import BringBack, RenameFolder, Result, SetAside, SetHostname, SetLinkMac, SetProfile
+from nodeprep.verbs import restore
+from nodeprep.verbs.history import veil
 from tests.fakes import disk
 from tests.fakes.disk import put
 from tests.fakes.power import Power
@@ -161,8 +163,8 @@ def test_of_what_was_renewed_twice_in_a_run_the_first_comes_back(
 
 def test_two_restores_of_one_second_are_two_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attic, "runs", lambda: (UNDO, f"{UNDO}-2"))
-    assert history._unused(UNDO) == f"{UNDO}-3"
-    assert history._unused("another") == "another"
+    assert restore._unused(UNDO) == f"{UNDO}-3"
+    assert restore._unused("another") == "another"
 
 
 # A power cut
@@ -316,7 +318,7 @@ def listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("listed")
 def test_a_program_reads_every_entry_of_every_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert history.history(as_json=True) == 0
+    assert cli.run(["history", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == 1
     (run,) = document["runs"]
@@ -331,7 +333,7 @@ def test_a_program_reads_every_entry_of_every_run(capsys: pytest.CaptureFixture[
 
 @pytest.mark.usefixtures("listed")
 def test_a_person_reads_what_became_of_what(capsys: pytest.CaptureFixture[str]) -> None:
-    assert history.history(as_json=False) == 0
+    assert cli.run(["history"]) == 0
     shown = capsys.readouterr().out
     for text in (RUN, "clone: other hardware", f"replaced     {KEY}", f"renamed      {OLD_LOG} -> {NEW_LOG}"):
         assert text in shown, text
@@ -349,12 +351,12 @@ def test_where_nothing_was_replaced_that_is_said(
 ) -> None:
     monkeypatch.setattr(attic, "ATTIC", str(tmp_path / "none"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert history.history(as_json=False) == 0
+    assert cli.run(["history"]) == 0
     assert capsys.readouterr().out == "nothing was replaced on this machine\n"
 
 
 def test_who_is_not_root_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert history.history(as_json=False) == 1
-    assert history.restore(RUN, ()) == 1
+    assert cli.run(["history"]) == 1
+    assert cli.run(["restore", RUN]) == 1
     assert capsys.readouterr().err.count("as root") == 2

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import cli, ports
+from nodeprep import cli
 from nodeprep.cni import FOLDERS
 from nodeprep.config import CREDENTIALS, FILE
 from nodeprep.formats.sheet import UNKNOWN
 from nodeprep.formats.table import NOBODY_SAID
-from nodeprep.ports import FORMATS, Request, Visible, parse
+from nodeprep.ports import FORMATS, Visible
+from nodeprep.verbs import FORMATS as OFFERED
+from nodeprep.verbs import ports as verb
 from tests.fakes.disk import put
 from tests.fakes.sheets import FOLDER
 
@@ -22,31 +24,30 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Visible:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Visible:
     for path in FOLDER.iterdir():
         put(tmp_path, f"/usr/share/nodeprep/roles.d/{path.name}", path.read_bytes())
-    return Visible(str(tmp_path))
+    seen = Visible(str(tmp_path))
+    monkeypatch.setattr(verb, "Visible", lambda: seen)
+    return seen
 
 
-def test_arguments_are_read_in_both_forms() -> None:
-    assert parse([]) == Request((), "table")
-    assert parse(["--role", "worker", "--role=etcd,k3s-agent", "--format", "json"]) == Request(
-        ("worker", "etcd", "k3s-agent"), "json"
-    )
+def test_the_formats_that_are_offered_are_those_there_are() -> None:
+    assert tuple(FORMATS) == OFFERED
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["worker"], "no option 'worker'"),
+        (["worker"], "no operand"),
         (["--rolle", "x"], "no option"),
-        (["--role"], "takes a value"),
-        (["--format="], "takes a value"),
-        (["--format", "xml"], "known are table, json, nft"),
+        (["--role"], "takes ROLE"),
+        (["--format="], "takes FORMAT"),
+        (["--format", "xml"], "takes one of table, json, nft"),
     ],
 )
 def test_what_is_not_understood_is_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run_verb(["ports", *arguments]) == 64
+    assert cli.run(["ports", *arguments]) == 64
     assert said in capsys.readouterr().err
 
 
@@ -54,7 +55,7 @@ def test_the_table_says_what_from_whom_who_needs_it_and_why(
     machine: Visible, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(Path(machine.real("")), FILE, NODES)
-    assert ports.main(Request(), machine) == 0
+    assert cli.run(["ports"]) == 0
     told = capsys.readouterr()
     assert told.err == ""
     lines = [line.split("  ") for line in told.out.splitlines()]
@@ -68,7 +69,7 @@ def test_roles_that_are_named_stand_in_for_those_of_the_node(
     machine: Visible, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(Path(machine.real("")), FILE, b'[node]\nroles = ["worker"]\n' + NODES)
-    assert ports.main(Request(("etcd",), "json"), machine) == 0
+    assert cli.run(["ports", "--role", "etcd", "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == 1
     assert document["roles"] == ["etcd"]
@@ -88,7 +89,7 @@ def test_roles_that_are_named_stand_in_for_those_of_the_node(
 def test_a_protocol_without_ports_has_none_in_the_document(
     machine: Visible, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ports.main(Request(("calico",), "json"), machine) == 0
+    assert cli.run(["ports", "--role", "calico", "--format", "json"]) == 0
     tunnel = json.loads(capsys.readouterr().out)["openings"][0]
     assert (tunnel["protocol"], tunnel["first_port"], tunnel["last_port"]) == ("ip-in-ip", None, None)
     assert (tunnel["from"], tunnel["known"]) == ([], False)
@@ -96,7 +97,7 @@ def test_a_protocol_without_ports_has_none_in_the_document(
 
 def test_the_network_that_is_installed_is_among_the_roles(machine: Visible, capsys: pytest.CaptureFixture[str]) -> None:
     put(Path(machine.real("")), f"{FOLDERS[0]}/10-calico.conflist", b'{"plugins": [{"type": "calico"}]}')
-    assert ports.main(Request((), "json"), machine) == 0
+    assert cli.run(["ports", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["roles"] == ["worker", "calico"]
 
 
@@ -104,13 +105,13 @@ def test_the_network_that_is_installed_is_among_the_roles(machine: Visible, caps
 def test_what_is_open_to_anyone_is_said_in_every_format_and_on_standard_error(
     machine: Visible, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    assert ports.main(Request(("worker",), name), machine) == 0
+    assert cli.run(["ports", "--role", "worker", "--format", name]) == 0
     told = capsys.readouterr()
     assert "open to anyone" in told.err
     assert "10250/tcp, 10256/tcp, 30000-32767/tcp, 30000-32767/udp" in told.err
     assert {"table": NOBODY_SAID, "json": '"known": false'}.get(name, UNKNOWN) in told.out
     put(Path(machine.real("")), FILE, NODES)
-    assert ports.main(Request(("worker",), name), machine) == 0
+    assert cli.run(["ports", "--role", "worker", "--format", name]) == 0
     told = capsys.readouterr()
     assert told.err == ""
     for anyone in (UNKNOWN, NOBODY_SAID, "0.0.0.0/0", "::/0", '"known": false'):
@@ -120,7 +121,7 @@ def test_what_is_open_to_anyone_is_said_in_every_format_and_on_standard_error(
 def test_a_role_that_is_not_there_is_named_with_the_option(
     machine: Visible, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ports.main(Request(("wroker",)), machine) == 1
+    assert cli.run(["ports", "--role", "wroker"]) == 1
     told = capsys.readouterr()
     assert told.out == ""
     assert "--role" in told.err and "did you mean 'worker'" in told.err
@@ -128,7 +129,7 @@ def test_a_role_that_is_not_there_is_named_with_the_option(
 
 def test_a_configuration_that_is_not_usable_is_no_table(machine: Visible, capsys: pytest.CaptureFixture[str]) -> None:
     put(Path(machine.real("")), FILE, b'[cluster]\nnodes = ["10.77.0.1/24"]\n')
-    assert ports.main(Request(), machine) == 1
+    assert cli.run(["ports"]) == 1
     told = capsys.readouterr()
     assert (told.out, "cluster.nodes" in told.err) == ("", True)
 
@@ -147,7 +148,7 @@ def test_anybody_may_ask_and_hears_what_only_root_may_read(
             break
     os.seteuid(NOBODY)
     try:
-        assert ports.main(Request((), "json"), machine) == 0
+        assert cli.run(["ports", "--format", "json"]) == 0
     finally:
         os.seteuid(0)
     told = capsys.readouterr()

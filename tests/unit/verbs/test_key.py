@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from nodeprep import cli, config, fleetkey, key, report
+from nodeprep import cli, config, fleetkey, report
 from nodeprep.errors import ConfigError, NodeprepError
 from nodeprep.host import programs
 from nodeprep.host.local import LocalMachine
-from nodeprep.key import Request, parse, rotate
 from nodeprep.peers.message import key_id
+from nodeprep.verbs import VERBS, key
+from nodeprep.verbs.key import request_of, rotate
 from tests.fakes.disk import put
 
 OLD, NEW, THIRD = bytes(range(32)), bytes(range(32, 64)), bytes(range(64, 96))
@@ -38,10 +39,11 @@ def told(root: Path, peers: list[dict[str, Any]], keys: tuple[str, ...] = (OLD_I
 
 def step(machine: LocalMachine, *arguments: str) -> tuple[bytes, ...]:
     """Make a step as it is typed; return the keys afterwards."""
-    request = parse(["rotate", *arguments])
-    assert isinstance(request, Request), request
-    assert rotate(machine, fleetkey.fleet_keys(machine), request) == 0
-    return fleetkey.fleet_keys(machine)
+    request = request_of(VERBS["key"].parse(["rotate", *arguments]))
+    ids = rotate(machine, fleetkey.fleet_keys(machine), request)
+    keys = fleetkey.fleet_keys(machine)
+    assert ids == [key_id(each) for each in keys]
+    return keys
 
 
 def test_a_fleet_changes_its_key_step_by_step_and_no_step_hurts_when_it_is_repeated(tmp_path: Path) -> None:
@@ -173,9 +175,9 @@ def test_what_is_shown_is_never_a_key(
     machine = node(tmp_path, OLD, NEW)
     monkeypatch.setattr(key, "LocalMachine", lambda run: machine)
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert cli.run_verb(["key", "show-id"]) == 0
+    assert cli.run(["key", "show-id"]) == 0
     assert capsys.readouterr().out == f"{OLD_ID}  spoken\n{NEW_ID}  accepted\n"
-    assert cli.run_verb(["key", "rotate"]) == 0
+    assert cli.run(["key", "rotate"]) == 0
     out = capsys.readouterr().out
     assert f"--switch {NEW_ID}" in out and f"--finish {OLD_ID}" in out
     assert OLD.hex() not in out and NEW.hex() not in out
@@ -188,9 +190,9 @@ def test_who_is_not_root_sees_what_the_daemon_accepts_and_changes_nothing(
     told(tmp_path, [])
     monkeypatch.setattr(key, "LocalMachine", lambda run: machine)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert cli.run_verb(["key", "show-id"]) == 0
+    assert cli.run(["key", "show-id"]) == 0
     assert capsys.readouterr().out == f"{OLD_ID}  spoken\n"
-    assert cli.run_verb(["key", "rotate", "--switch", NEW_ID]) == 1
+    assert cli.run(["key", "rotate", "--switch", NEW_ID]) == 1
     assert "root" in capsys.readouterr().err
     assert fleetkey.fleet_keys(machine) == (OLD, NEW)
 
@@ -198,8 +200,9 @@ def test_who_is_not_root_sees_what_the_daemon_accepts_and_changes_nothing(
 @pytest.mark.parametrize(
     "arguments",
     [[], ["show"], ["rotate", "--from", "x"], ["rotate", "--add", "--from"], ["rotate", "--switch"],
-     ["rotate", "--finish", NEW_ID, "--now"]],
+     ["rotate", "--finish", NEW_ID, "--now"], ["rotate", "--add", "--force"], ["show-id", "--add"],
+     ["rotate", "--add", "--switch", NEW_ID]],
 )  # fmt: skip
 def test_what_is_no_step_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run_verb(["key", *arguments]) == cli.EXIT_USAGE
-    assert "key takes show-id" in capsys.readouterr().err
+    assert cli.run(["key", *arguments]) == cli.EXIT_USAGE
+    assert "nodeprep: key" in capsys.readouterr().err

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from nodeprep import cli, roster
+from nodeprep import cli
 from nodeprep.peers.foreign import Foreigner
 from nodeprep.peers.message import ClaimKind, Reason, Standing
 from nodeprep.peers.rules import Outcome, Peer, Source
 from nodeprep.report import PEERS_SHOWN_MAX, peers
+from nodeprep.verbs import document
+from nodeprep.verbs import peers as verb
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 NOW_S = 1_800_000_000
 ETH0 = Source("eth0", "52:54:00:77:00:10")
 ETH1 = Source("eth1", "52:54:00:77:00:11")
@@ -38,11 +40,11 @@ ffeeddcc  -              probing  3 s ago     eth0       52:54:00:77:00:10  cont
 
 
 def test_a_person_reads_who_is_there_the_latest_first() -> None:
-    assert roster.as_text(PEERS, as_json=False, now_s=NOW_S) == TABLE
+    assert verb.as_text(PEERS, as_json=False, now_s=NOW_S) == TABLE
 
 
 def test_a_machine_reads_the_same_and_the_schema() -> None:
-    assert json.loads(roster.as_text(PEERS, as_json=True, now_s=NOW_S)) == {"schema": 1, **PEERS}
+    assert json.loads(verb.as_text(PEERS, as_json=True, now_s=NOW_S)) == {"schema": 1, **PEERS}
     assert PEERS["list"][0] == {
         "peer": "ffeeddcc",
         "role": "",
@@ -60,13 +62,13 @@ def test_a_machine_reads_the_same_and_the_schema() -> None:
 
 def test_configured_peers_that_were_not_heard_are_named() -> None:
     some = peers(("unicast/udp",), (), {}, {}, silent=("10.1.2.3:7877", "[fd00::5]:7000"))
-    text = roster.as_text(some, as_json=False, now_s=NOW_S)
+    text = verb.as_text(some, as_json=False, now_s=NOW_S)
     assert text == "0 heard on unicast/udp\nnot heard yet: 10.1.2.3:7877, [fd00::5]:7000\n"
-    assert json.loads(roster.as_text(some, as_json=True, now_s=NOW_S))["silent"] == some["silent"]
+    assert json.loads(verb.as_text(some, as_json=True, now_s=NOW_S))["silent"] == some["silent"]
 
 
 def test_nobody_there_is_said_in_one_line() -> None:
-    assert roster.as_text(peers((), (), {}, {}), as_json=False, now_s=NOW_S) == "0 heard on no link\n"
+    assert verb.as_text(peers((), (), {}, {}), as_json=False, now_s=NOW_S) == "0 heard on no link\n"
 
 
 def test_of_very_many_the_latest_are_shown_and_all_are_counted() -> None:
@@ -75,7 +77,7 @@ def test_of_very_many_the_latest_are_shown_and_all_are_counted() -> None:
     assert [row["last_heard"] for row in many["list"]] == [
         NOW_S + number for number in range(PEERS_SHOWN_MAX + 4, 4, -1)
     ]
-    assert f"; {PEERS_SHOWN_MAX} shown" in roster.as_text(many, as_json=False, now_s=NOW_S)
+    assert f"; {PEERS_SHOWN_MAX} shown" in verb.as_text(many, as_json=False, now_s=NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_of_very_many_the_latest_are_shown_and_all_are_counted() -> None:
     [(-1.0, "0 s ago"), (89.4, "89 s ago"), (90.0, "1 min ago"), (5399.0, "89 min ago"), (7200.0, "2 h ago")],
 )
 def test_how_long_ago_is_said_briefly(seconds: float, said: str) -> None:
-    assert roster.ago(seconds) == said
+    assert verb.ago(seconds) == said
 
 
 def test_watching_shows_what_is_new_until_it_is_interrupted(
@@ -98,32 +100,31 @@ def test_watching_shows_what_is_new_until_it_is_interrupted(
             raise KeyboardInterrupt
 
     monkeypatch.setattr("time.sleep", sleep)
-    assert roster.main(["--watch"], lambda: documents.pop(0), lambda as_json: 4) == 0
+    monkeypatch.setattr(document, "read", lambda: documents.pop(0))
+    assert cli.run(["peers", "--watch"]) == 0
     assert capsys.readouterr().out == "0 heard on no link\n" + TABLE
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_where_nothing_runs_that_is_said(arguments: list[str]) -> None:
-    said: list[bool] = []
-
-    def absent(as_json: bool) -> int:
-        said.append(as_json)
-        return 4
-
-    assert roster.main(arguments, lambda: None, absent) == 4
-    assert said == ["--json" in arguments]
+def test_where_nothing_runs_that_is_said(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(document, "STATUS_FILE", str(tmp_path / "none"))
+    assert cli.run(["peers", *arguments]) == 4
+    said = capsys.readouterr().out
+    assert (json.loads(said)["state"] == "not-running") if arguments else said.startswith("nodeprep: not running")
 
 
 def test_the_verb_takes_no_other_argument(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run_verb(["peers", "--all"]) == cli.EXIT_USAGE
-    assert "peers takes" in capsys.readouterr().err
+    assert cli.run(["peers", "--all"]) == cli.EXIT_USAGE
+    assert "peers: there is no option" in capsys.readouterr().err
 
 
 def test_it_imports_no_more_than_status_does() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\n"
-        "from nodeprep import cli; cli.STATUS_FILE = '/nonexistent'\n"
-        "cli.run_verb([sys.argv[1]]); print(*sorted(sys.modules), file=sys.stderr)"
+        "from nodeprep import cli; from nodeprep.verbs import document; document.STATUS_FILE = '/nonexistent'\n"
+        "cli.run([sys.argv[1]]); print(*sorted(sys.modules), file=sys.stderr)"
     )
     loaded = [
         set(
@@ -134,7 +135,7 @@ def test_it_imports_no_more_than_status_does() -> None:
         )
         for verb in ("status", "peers")
     ]  # fmt: skip
-    assert loaded[1] - loaded[0] == {"nodeprep.roster", "time"} - loaded[0]
+    assert loaded[1] - loaded[0] == {"nodeprep.verbs.peers", "time"} - loaded[0]
 
 
 def test_while_the_key_changes_it_is_said_who_speaks_the_other_one_and_who_speaks_neither() -> None:
@@ -148,7 +149,7 @@ def test_while_the_key_changes_it_is_said_who_speaks_the_other_one_and_who_speak
     assert some["foreign"][0] == {
         "link": "eth0", "address": "52:54:00:77:00:10", "last_heard": NOW_S - 3, "frames": 17, "own_mac": True,
     }  # fmt: skip
-    text = roster.as_text(some, as_json=False, now_s=NOW_S)
+    text = verb.as_text(some, as_json=False, now_s=NOW_S)
     assert "  speaks key 11111111\n" in text
     assert "52:54:00:77:00:10, which is a MAC of this node, on eth0, 17 frames, the last 3 s ago\n" in text
     assert "another fleet key: 52:54:00:77:00:11, on eth1, 1 frames, the last 2 min ago\n" in text

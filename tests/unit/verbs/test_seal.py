@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import cli, run, seal, template
+from nodeprep import cli, run, seal
 from nodeprep.artefacts import catalogue
 from nodeprep.host import image, programs
 from nodeprep.host.image import Image
-from nodeprep.template import Request, parse
+from nodeprep.verbs import VERBS
+from nodeprep.verbs import seal as verb
+from nodeprep.verbs.seal import Request, request_of
 from tests.fakes import disk
 
 CATALOGUE = catalogue()
@@ -44,7 +46,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_what_may_be_typed(typed: list[str], flags: set[str], root: str) -> None:
-    assert parse(typed) == Request(frozenset(flags), root)
+    assert request_of(VERBS["seal"].parse(typed)) == Request(frozenset(flags), root)
 
 
 @pytest.mark.parametrize(
@@ -61,24 +63,23 @@ def test_what_may_be_typed(typed: list[str], flags: set[str], root: str) -> None
     ],
 )
 def test_what_may_not_be_typed(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert isinstance(parse(typed), str)
-    assert cli.run_verb(["seal", *typed]) == 64
+    assert cli.run(["seal", *typed]) == 64
     assert "seal: " in capsys.readouterr().err
 
 
 def test_checking_a_template_and_then_the_sealed_image(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine, request = Image(str(root)), Request(frozenset({"--reset-joined"}), "/mnt")
-    assert template.check(CATALOGUE, machine, request) == 1
+    assert verb.check(CATALOGUE, machine, request) == 1
     said = capsys.readouterr().out
     assert said.startswith("not clean: ")
     assert "in /mnt\n" in said
     assert "`nodeprep seal --root /mnt`" in said
     assert disk.MACHINE_ID not in said
-    assert template.carry_out(CATALOGUE, machine, request, runs=False) == 0
+    assert verb.seal_it(CATALOGUE, machine, request, runs=False) == 0
     assert capsys.readouterr().out.startswith("sealed: ")
-    assert template.check(CATALOGUE, machine, request) == 0
+    assert verb.check(CATALOGUE, machine, request) == 0
     assert capsys.readouterr().out == "clean: nothing that clones would share in /mnt\n"
-    assert template.check(CATALOGUE, machine, Request(frozenset({"--check", "--json"}))) == 0
+    assert verb.check(CATALOGUE, machine, Request(frozenset({"--check", "--json"}))) == 0
     assert json.loads(capsys.readouterr().out) == {
         "schema": 1,
         "state": "clean",
@@ -90,7 +91,7 @@ def test_checking_a_template_and_then_the_sealed_image(root: Path, capsys: pytes
 def test_a_remedy_is_said_once_for_a_row_of_findings_that_share_it(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    template.check(CATALOGUE, Image(str(root)), Request())
+    verb.check(CATALOGUE, Image(str(root)), Request())
     lines = capsys.readouterr().out.splitlines()
     remedies = [line for line in lines if "  -> " in line]
     assert 1 <= len(remedies) < len(lines) // 2
@@ -99,7 +100,7 @@ def test_a_remedy_is_said_once_for_a_row_of_findings_that_share_it(
 def test_a_dry_run_shows_every_step_and_does_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = disk.contents(root)
     request = Request(frozenset({"--dry-run", "--reset-joined"}))
-    assert template.carry_out(CATALOGUE, Image(str(root)), request, runs=True) == 0
+    assert verb.seal_it(CATALOGUE, Image(str(root)), request, runs=True) == 0
     said = capsys.readouterr().out
     assert disk.contents(root) == before
     assert said.index("\nrunning-system") < said.index("\nmark") < said.index("\nmachine-id") < said.rindex("\nmark")
@@ -110,12 +111,12 @@ def test_a_dry_run_shows_every_step_and_does_nothing(root: Path, capsys: pytest.
 def test_a_member_is_refused_unless_it_is_to_be_reset(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     disk.put(root, "/etc/kubernetes/kubelet.conf", b"x")
     before = disk.contents(root)
-    assert template.carry_out(CATALOGUE, Image(str(root)), Request(), runs=False) == 1
+    assert verb.seal_it(CATALOGUE, Image(str(root)), Request(), runs=False) == 1
     assert "--reset-joined" in capsys.readouterr().err
-    assert template.mark(CATALOGUE, Image(str(root))) == 1
+    assert verb.mark(CATALOGUE, Image(str(root))) == 1
     assert disk.contents(root) == before
     reset = Request(frozenset({"--reset-joined"}))
-    assert template.carry_out(CATALOGUE, Image(str(root)), reset, runs=False) == 0
+    assert verb.seal_it(CATALOGUE, Image(str(root)), reset, runs=False) == 0
     assert not (root / "etc/kubernetes/kubelet.conf").exists()
 
 
@@ -125,7 +126,7 @@ def test_a_kubelet_that_runs_is_refused(
     monkeypatch.setattr(programs, "active_units", lambda units: units & {"k3s.service"})
     before = disk.contents(root)
     request = Request(frozenset({"--reset-joined"}))
-    assert template.carry_out(CATALOGUE, Image(str(root), runs=True), request, runs=True) == 1
+    assert verb.seal_it(CATALOGUE, Image(str(root), runs=True), request, runs=True) == 1
     assert "systemctl stop k3s.service" in capsys.readouterr().err
     assert disk.contents(root) == before
 
@@ -137,7 +138,7 @@ def test_what_is_still_there_when_all_was_done_keeps_it_from_being_called_sealed
     remove = machine.remove
     monkeypatch.setattr(machine, "remove", lambda pattern: None if "random-seed" in pattern else remove(pattern))
     request = Request(frozenset({"--reset-joined"}))
-    assert template.carry_out(CATALOGUE, machine, request, runs=False) == 1
+    assert verb.seal_it(CATALOGUE, machine, request, runs=False) == 1
     assert "random seed" in capsys.readouterr().err
     assert (root / run.BAKED_OFFLINE[1:]).read_text() == "sealing\n"
 
@@ -153,18 +154,18 @@ def test_a_running_template_is_told_to_power_off_or_does_so(
 
     monkeypatch.setattr(programs, "run", note)
     request = Request(frozenset({"--reset-joined"}))
-    assert template.carry_out(CATALOGUE, Image(str(root), runs=True), request, runs=True) == 0
+    assert verb.seal_it(CATALOGUE, Image(str(root), runs=True), request, runs=True) == 0
     assert "power off now" in capsys.readouterr().out
     assert ran == [("systemctl", "stop", "nodeprep.service"), ("journalctl", "--relinquish-var")]
     assert (root / run.SEALED_NOW[1:]).exists()
     request = Request(frozenset({"--reset-joined", "--poweroff"}))
-    assert template.carry_out(CATALOGUE, Image(str(root), runs=True), request, runs=True) == 0
+    assert verb.seal_it(CATALOGUE, Image(str(root), runs=True), request, runs=True) == 0
     assert ran[-1] == ("systemctl", "--no-block", "poweroff")
 
 
 def test_nobody_but_root_seals(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert template.main(Request()) == 1
+    assert cli.run(["seal"]) == 1
     assert "as root" in capsys.readouterr().err
 
 

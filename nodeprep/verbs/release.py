@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from nodeprep import config, fleetkey, numbers
-from nodeprep.errors import ConfigError, HostError, NodeprepError
+from nodeprep.errors import ConfigError, HostError
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim
 from nodeprep.nonce import nonce
 from nodeprep.registrar import RELEASED, Registrar, make_registrar
 from nodeprep.registry import tenure
+from nodeprep.verbs import Typed
 
 
 class Freed(NamedTuple):
@@ -32,24 +30,11 @@ class Freed(NamedTuple):
     """Where, if there is one."""
 
 
-def main(arguments: list[str], usage: Callable[[str], int]) -> int:
-    """Free what is asked for and say so; exit code 1 where that is refused or fails.
-
-    usage says what is wrong with the arguments, and returns the exit code for that.
-    """
-    names, as_json = [argument for argument in arguments if argument != "--json"], "--json" in arguments
-    if len(names) > 1 or any(name.startswith("-") for name in names):
-        return usage("release takes --json, and the name or address of a machine that is gone")
-    name = names[0] if names else None
-    if os.geteuid() != 0:
-        print("nodeprep: release is for root", file=sys.stderr)
-        return 1
-    try:
-        freed = asyncio.run(free(LocalMachine("release"), name))
-    except NodeprepError as error:
-        print(f"nodeprep: {error}", file=sys.stderr)
-        return 1
-    if as_json:
+def main(typed: Typed) -> int:
+    """Free what is asked for and say so. Raises NodeprepError where that is refused or fails."""
+    name = typed.operands[0] if typed.operands else None
+    freed = asyncio.run(free(LocalMachine("release"), name))
+    if typed.as_json:
         print(json.dumps({"schema": 1, **freed._asdict()}))
         return 0
     number = f"the number {numbers.digits(freed.number)} and " if freed.number else ""

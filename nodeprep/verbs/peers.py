@@ -1,4 +1,4 @@
-"""Roster: who is there, as `nodeprep peers` shows it.
+"""`nodeprep peers`: who is there. For any user.
 
 Like the status it is typed often and by machines: it reads the status file and imports nothing heavier than `json`. A
 peer is told by the first four bytes of its nonce, which are random and of this boot: no identity leaves a machine in
@@ -7,45 +7,33 @@ the clear. What a person knows it by is the MAC that its frames bear and the rol
 
 from __future__ import annotations
 
-import sys
+from nodeprep.verbs import Typed, document, terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-AGAIN_S = 1.0
 HEADER = ("PEER", "ROLE", "STATE", "LAST HEARD", "LINK", "ADDRESS", "")
 
 
-def main(arguments: list[str], read: Callable[[], dict[str, Any] | None], absent: Callable[..., int]) -> int:
-    """Show the peers, with --watch again and again until it is interrupted; return the exit code.
+def main(typed: Typed) -> int:
+    """Show the peers, with --watch again and again until it is interrupted; return the exit code."""
+    if "--watch" in typed:
+        return terminal.follow(lambda: _shown(typed), as_json=typed.as_json)
+    if document.read() is None:
+        return document.not_running(as_json=typed.as_json)
+    text, code = _shown(typed)
+    print(text, end="")
+    return code
 
-    read returns the status document or None, absent says why there is none and returns the exit code for that.
-    """
+
+def _shown(typed: Typed) -> tuple[str, int]:
     import time  # noqa: PLC0415
 
-    as_json, watched = "--json" in arguments, "--watch" in arguments
-    shown = ""
-    while True:
-        document = read()
-        if document is None:
-            code = absent(as_json=as_json)
-            if not watched:
-                return code
-            text = ""
-        else:
-            text = as_text(document["peers"], as_json=as_json, now_s=time.time())
-        if text != shown:
-            clear = "\x1b[H\x1b[2J" if watched and not as_json and sys.stdout.isatty() else ""
-            print(clear + text, end="", flush=True)
-            shown = text
-        if not watched:
-            return 0
-        try:
-            time.sleep(AGAIN_S)
-        except KeyboardInterrupt:
-            return 0
+    told = document.read()
+    if told is None:
+        return "", document.EXIT_NOT_RUNNING
+    return as_text(told["peers"], as_json=typed.as_json, now_s=time.time()), 0
 
 
 def as_text(peers: dict[str, Any], *, as_json: bool, now_s: float) -> str:
@@ -74,7 +62,7 @@ def as_text(peers: dict[str, Any], *, as_json: bool, now_s: float) -> str:
 def _row(peer: dict[str, Any], now_s: float, spoken: str) -> tuple[str, ...]:
     where = peer["heard_on"][0]
     links = ",".join(each["link"] for each in peer["heard_on"])
-    notes = [f"contests {', '.join(peer['contested'])}: {VERBS[peer['outcome']]}"] if peer["contested"] else []
+    notes = [f"contests {', '.join(peer['contested'])}: {OUTCOMES[peer['outcome']]}"] if peer["contested"] else []
     notes += [f"speaks key {peer['key']}"] if peer["key"] != spoken else []
     heard = ago(now_s - peer["last_heard"])
     return (peer["peer"], peer["role"] or "-", peer["state"], heard, links, where["address"], "; ".join(notes))
@@ -86,7 +74,7 @@ def _foreigner(one: dict[str, Any], now_s: float) -> str:
     return f"another fleet key: {one['address']}{twin}, on {one['link']}, {one['frames']} frames, the last {heard}"
 
 
-VERBS = {"keep": "it yields", "yield": "it keeps", "dispute": "neither yields", "": ""}
+OUTCOMES = {"keep": "it yields", "yield": "it keeps", "dispute": "neither yields", "": ""}
 
 
 def ago(seconds: float) -> str:

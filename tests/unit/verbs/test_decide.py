@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import decide, report, run
+from nodeprep import cli, report, run
 from nodeprep.errors import HostError, NodeprepError
 from nodeprep.host import programs
 from nodeprep.host.local import LocalMachine
+from nodeprep.verbs import decide
 from tests.fakes import disk
 
 RESTARTED = [("systemctl", "--no-block", "restart", "nodeprep.service")]
@@ -88,7 +89,7 @@ def test_the_last_word_counts(node: Node) -> None:
 
 def test_only_root_decides(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert decide.main("renew") == 1
+    assert cli.run(["decide", "renew"]) == 1
     assert "root" in capsys.readouterr().err
 
 
@@ -101,6 +102,6 @@ def test_a_daemon_that_cannot_be_started_is_told_of(
     monkeypatch.setattr(programs, "run", refuse)
     monkeypatch.setattr(decide, "LocalMachine", lambda name: node.machine)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert decide.main("keep") == 1
+    assert cli.run(["decide", "keep"]) == 1
     assert capsys.readouterr().err == "nodeprep: systemctl: no bus\n"
     assert node.word() == "keep\n", "the next start follows it"

@@ -6,8 +6,7 @@ ready node is renewed before its next boot.
 
 from __future__ import annotations
 
-import os
-import sys
+import json
 
 from nodeprep import report, run
 from nodeprep.artefacts import catalogue
@@ -15,8 +14,8 @@ from nodeprep.errors import NodeprepError
 from nodeprep.host import programs
 from nodeprep.host.local import LocalMachine
 from nodeprep.observe import joined
+from nodeprep.verbs import Typed, document
 
-WORDS = ("renew", "keep")
 RESTART = ("systemctl", "--no-block", "restart", "nodeprep.service")
 KEPT = "it keeps all that it has, and its hardware of now is its own; see `nodeprep status --wait`"
 RENEWED_NOW = (
@@ -29,16 +28,13 @@ RENEWED_LATER = (
 )
 
 
-def main(word: str) -> int:
-    """Write an operator's word, and let the daemon follow it; exit code 1 where it is refused."""
-    if os.geteuid() != 0:
-        print("nodeprep: decide is for root", file=sys.stderr)
-        return 1
-    try:
-        print(decide(LocalMachine("decide"), word))
-    except NodeprepError as error:
-        print(f"nodeprep: {error}", file=sys.stderr)
-        return 1
+def main(typed: Typed) -> int:
+    """Write an operator's word, and let the daemon follow it. Raises NodeprepError where it is refused."""
+    if document.disabled():
+        return document.not_running(as_json=typed.as_json)
+    word = typed.operands[0]
+    follows = decide(LocalMachine("decide"), word)
+    print(json.dumps({"schema": 1, "word": word, "follows": follows}) if typed.as_json else follows)
     return 0
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields, is_dataclass
 from nodeprep import lint, seal
 from nodeprep.apply import apply
 from nodeprep.artefacts import catalogue
-from nodeprep.errors import NodeprepError
 from nodeprep.host import image, programs
 from nodeprep.host.image import Image
 from nodeprep.messages import BY_CODE
@@ -21,9 +20,9 @@ from nodeprep.observe import joined
 from nodeprep.report import Problem
 from nodeprep.run import BAKED_OFFLINE
 from nodeprep.steps import Action, Outcome, Plan, Result
+from nodeprep.verbs import Typed, UsageError
 
-EXIT_OK, EXIT_FOUND, EXIT_USAGE = 0, 1, 64
-FLAGS = ("--check", "--json", "--dry-run", "--keep-fleet-key", "--reset-joined", "--poweroff", "--mark")
+EXIT_OK, EXIT_FOUND = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,51 +36,40 @@ class Request:
         return flag in self.flags
 
 
-def parse(arguments: list[str]) -> Request | str:
-    """Return the request, or what is wrong with it."""
-    flags, root = set(), ""
-    rest = iter(arguments)
-    for argument in rest:
-        name, _, value = argument.partition("=")
-        if argument in FLAGS:
-            flags.add(argument)
-        elif name == "--root":
-            root = value or next(rest, "")
-            if not root:
-                return "seal: --root takes a folder"
-        else:
-            return f"seal: there is no option {argument!r}"
+def request_of(typed: Typed) -> Request:
+    """Return the request. Raises UsageError where its parts do not go together."""
+    flags, root = typed.options.keys() - {"--root"}, typed.value("--root")
     alone = {"--check": {"--json"}, "--mark": set[str]()}
     for flag, company in alone.items():
         if flag in flags and flags - {flag} - company:
-            return f"seal: {flag} goes with no {', '.join(sorted(flags - {flag} - company))}"
+            raise UsageError(f"seal: {flag} goes with no {', '.join(sorted(flags - {flag} - company))}")
     if "--json" in flags and "--check" not in flags:
-        return "seal: --json goes with --check"
+        raise UsageError("seal: --json goes with --check")
     if root and "--poweroff" in flags:
-        return "seal: --poweroff is for the running template, not for --root"
+        raise UsageError("seal: --poweroff is for the running template, not for --root")
     return Request(frozenset(flags), root)
 
 
-def main(request: Request) -> int:
-    """Do what was asked, on the running system or on an image, and return the exit code."""
-    if os.geteuid() != 0:
-        return _refused("seal reads and removes what is root's: run it as root")
+def main(typed: Typed) -> int:
+    """Do what was asked, on the running system or on an image. Raises UsageError, NodeprepError."""
+    return carry_out(request_of(typed))
+
+
+def carry_out(request: Request) -> int:
+    """Check, mark or seal, and return the exit code. Raises NodeprepError."""
     if request.root and (refusal := image.refusal(request.root)):
         return _refused(refusal)
-    try:
-        artefacts = catalogue()  # read in before the image is entered
-        runs = not request.root and image.runs()
-        if request.root:
-            sys.stdout.flush()
-            image.enter(os.path.abspath(request.root))
-        machine = Image(runs=runs)
-        if "--check" in request:
-            return check(artefacts, machine, request)
-        if "--mark" in request:
-            return mark(artefacts, machine)
-        return carry_out(artefacts, machine, request, runs=runs)
-    except NodeprepError as error:
-        return _refused(str(error))
+    artefacts = catalogue()  # read in before the image is entered
+    runs = not request.root and image.runs()
+    if request.root:
+        sys.stdout.flush()
+        image.enter(os.path.abspath(request.root))
+    machine = Image(runs=runs)
+    if "--check" in request:
+        return check(artefacts, machine, request)
+    if "--mark" in request:
+        return mark(artefacts, machine)
+    return seal_it(artefacts, machine, request, runs=runs)
 
 
 def check(artefacts: tuple[Artefact, ...], machine: Image, request: Request) -> int:
@@ -125,7 +113,7 @@ def mark(artefacts: tuple[Artefact, ...], machine: Image) -> int:
     return _failed(outcomes) if _unfinished(outcomes) else EXIT_OK
 
 
-def carry_out(artefacts: tuple[Artefact, ...], machine: Image, request: Request, *, runs: bool) -> int:
+def seal_it(artefacts: tuple[Artefact, ...], machine: Image, request: Request, *, runs: bool) -> int:
     """Seal, or show how."""
     members = joined(artefacts, machine)
     if members and "--reset-joined" not in request:

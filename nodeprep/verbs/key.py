@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +21,13 @@ from nodeprep.errors import NodeprepError
 from nodeprep.host import programs
 from nodeprep.host.local import LocalMachine
 from nodeprep.peers.message import key_id
+from nodeprep.verbs import Typed, UsageError
 
 KEY_BYTES = 32
 DAEMON = "nodeprep.service"
 TAKEN_UP_S = 30.0
 """The daemon asks its peers again before it says what came of it."""
 FILE_MAX_BYTES = 4096
-USAGE = "key takes show-id, or rotate with one of --add [--from FILE], --switch ID and --finish ID [--force]"
-
 Keys = tuple[bytes, ...]
 
 
@@ -43,46 +41,47 @@ class Request:
     force: bool = False
 
 
-def parse(arguments: Sequence[str]) -> Request | str:
-    """Return the request, or what is wrong with it."""
-    match arguments:
-        case ["show-id"]:
-            return Request("show-id")
-        case ["rotate"]:
-            return Request()
-        case ["rotate", "--add"]:
-            return Request("add")
-        case ["rotate", "--add", "--from", source]:
-            return Request("add", source=source)
-        case ["rotate", "--switch", key]:
-            return Request("switch", key.lower())
-        case ["rotate", "--finish", key] | ["rotate", "--finish", key, "--force"]:
-            return Request("finish", key.lower(), force=len(arguments) > 3)
-        case _:
-            return USAGE
+def request_of(typed: Typed) -> Request:
+    """Return the request. Raises UsageError where its parts do not go together."""
+    steps = [name for name in ("--add", "--switch", "--finish") if name in typed]
+    if typed.operands == ["show-id"]:
+        if typed.options.keys() - {"--json"}:
+            raise UsageError("key show-id takes no option but --json")
+        return Request("show-id")
+    if len(steps) > 1:
+        raise UsageError(f"key rotate: one step at a time, not {' and '.join(steps)}")
+    for option, of in (("--from", "--add"), ("--force", "--finish")):
+        if option in typed and of not in steps:
+            raise UsageError(f"key rotate: {option} goes with {of}")
+    if not steps:
+        return Request()
+    key = "" if steps == ["--add"] else typed.value(steps[0]).lower()
+    return Request(steps[0][2:], key, typed.value("--from"), force="--force" in typed)
 
 
-def main(request: Request) -> int:
-    """Do what was asked, and return the exit code."""
-    machine = LocalMachine("key")
-    try:
-        if os.geteuid() != 0:
-            if request.step != "show-id":
-                raise NodeprepError("the fleet key is root's: run it as root")
-            print(show(_told_by_the_daemon(machine)), end="")
-            return 0
-        keys = fleetkey.fleet_keys(machine)
-        if request.step == "show-id":
-            print(show([key_id(key) for key in keys]), end="")
-            return 0
-        return rotate(machine, keys, request)
-    except NodeprepError as error:
-        print(f"nodeprep: {error}", file=sys.stderr)
-        return 1
+def main(typed: Typed) -> int:
+    """Do what was asked. Raises UsageError, NodeprepError."""
+    request, machine = request_of(typed), LocalMachine("key")
+    if os.geteuid() != 0:
+        if request.step != "show-id":
+            raise NodeprepError("the fleet key is root's: run it as root")
+        ids = _told_by_the_daemon(machine)
+    elif request.step == "show-id":
+        ids = [key_id(key) for key in fleetkey.fleet_keys(machine)]
+    else:
+        ids = rotate(machine, fleetkey.fleet_keys(machine), request)
+    if typed.as_json:
+        keys = [{"id": one, "use": "accepted" if number else "spoken"} for number, one in enumerate(ids)]
+        print(json.dumps({"schema": 1, "keys": keys}))
+        return 0
+    print(show(ids), end="")
+    if request.step != "show-id":
+        print(following(ids), end="")
+    return 0
 
 
-def rotate(machine: LocalMachine, keys: Keys, request: Request) -> int:
-    """Make one step, see that the daemon takes it up, and say what is next. Raises NodeprepError."""
+def rotate(machine: LocalMachine, keys: Keys, request: Request) -> list[str]:
+    """Make one step, see that the daemon takes it up, and return the IDs of the keys. Raises NodeprepError."""
     if request.step and config.credential(machine, fleetkey.CREDENTIAL):
         raise NodeprepError(
             f"the credential {fleetkey.CREDENTIAL} beats {fleetkey.PATH}: change it where it is passed, to "
@@ -94,11 +93,9 @@ def rotate(machine: LocalMachine, keys: Keys, request: Request) -> int:
     if new != keys:
         machine.write_own(fleetkey.PATH, "".join(f"{key.hex()}\n" for key in new).encode(), 0o600)
     ids = [key_id(key) for key in new]
-    print(show(ids), end="")
     if request.step and not _taken_up(machine, ids):
         raise NodeprepError(f"written, but {DAEMON} has not taken it up; see `nodeprep status`")
-    print(following(ids), end="")
-    return 0
+    return ids
 
 
 def after(keys: Keys, request: Request, offered: Keys) -> Keys:
