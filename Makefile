@@ -149,7 +149,7 @@ $(DEB): $(SOURCES)
 
 # The environments are made again when what they are to hold has changed, not with every touch of pyproject.toml.
 .venv/debian.txt: PARTS := test
-.venv/index.txt: PARTS := dependencies test lint clouds
+.venv/index.txt: PARTS := dependencies test lint readers
 .venv/debian.txt .venv/index.txt: always
 	@$(call need,python3)
 	@mkdir -p .venv

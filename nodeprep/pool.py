@@ -21,6 +21,9 @@ class Pool:
     first: Address
     last: Address
 
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
     def __len__(self) -> int:
         return int(self.last) - int(self.first) + 1
 

@@ -161,6 +161,12 @@ VERBS = {
             only_root="it reads host keys and the stamp",
         ),
         Verb(
+            "apply",
+            "judge again and do now what `plan` shows; of a node that is ready nothing is renewed before its next boot",
+            (JSON, Option("--long", "everything that is known, of each artefact")),
+            only_root="it starts the service anew",
+        ),
+        Verb(
             "decide",
             "what this machine is, where it cannot tell: a copy, or the machine itself",
             (JSON,),
@@ -229,6 +235,18 @@ VERBS = {
             (JSON,),
             "[NAME]",
             only_root="it speaks to the registry with the node's credentials",
+        ),
+        Verb(
+            "config",
+            "is the configuration usable, or what is in force and from which file; an image's with --root",
+            (Option("--root", "the system that is mounted there", "DIR", path=True), JSON),
+            "check|show",
+        ),
+        Verb(
+            "report",
+            "what a bug report needs, with no secret in it",
+            (JSON,),
+            only_root="it reads the journal and the attic",
         ),
         Verb("adopt", "take this machine's identity as its own, as it is", (JSON,), only_root="it writes the stamp"),
         Verb("daemon", "the service; systemd starts it"),

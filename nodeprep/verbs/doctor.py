@@ -17,5 +17,9 @@ def main(typed: Typed) -> int:
     """Look, and show what was found. Raises NodeprepError."""
     request = Request("--all" in typed, tuple(peer.lower() for peer in typed.values("--peer")))
     report = asyncio.run(examine(request, document.read(), terminal.progress))
-    print(json.dumps(checkup.document(report), indent=2) if typed.as_json else checkup.render(report))
+    if typed.as_json:
+        print(json.dumps(checkup.document(report), indent=2))
+    else:
+        outcome, colon, rest = checkup.render(report).partition(":")
+        print(f"{terminal.paint(outcome, outcome)}{colon}{rest}")
     return EXIT[report.outcome]

@@ -15,15 +15,20 @@ from nodeprep.verbs import Typed
 
 def main(typed: Typed) -> int:
     """Print the runs of the attic, the newest first. Raises HostError where it cannot be read."""
+    runs = found()
+    if typed.as_json:
+        print(json.dumps({"schema": 1, "runs": runs}, indent=2))
+    else:
+        print("\n".join(map(_render, runs)) or "nothing was replaced on this machine", flush=True)
+    return 0
+
+
+def found() -> list[dict[str, object]]:
+    """Return the runs of the attic, the newest first. Raises HostError."""
     try:
-        found = [_document(run) for run in reversed(attic.runs())]
+        return [_document(run) for run in reversed(attic.runs())]
     except OSError as error:
         raise HostError(f"{error.filename or attic.ATTIC}: {error.strerror}") from error
-    if typed.as_json:
-        print(json.dumps({"schema": 1, "runs": found}, indent=2))
-    else:
-        print("\n".join(map(_render, found)) or "nothing was replaced on this machine", flush=True)
-    return 0
 
 
 def _document(run: str) -> dict[str, object]:

@@ -1,23 +1,27 @@
 """Screen: the status as a person reads it: one line first, then identity, peers and openings.
 
-Like the command line it is fast to load: it imports nothing.
+Like the command line it is fast to load: it imports nothing that costs.
 """
 
 from __future__ import annotations
+
+from nodeprep.verbs.terminal import OF_STATE, paint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+OF_VERDICT = {"conflict": "bad", "missing": "bad", "inherited": "doubtful", "unknown": "doubtful"}
+
 
 def render(document: dict[str, Any], *, long: bool) -> str:
     """Return the text; long: with what else is known of each artefact, and with what is absent."""
     node, peers, openings = document["node"], document["peers"], document["openings"]
-    lines = [f"{document['state']}: {document['summary']}"]
+    lines = [f"{paint(document['state'], OF_STATE.get(document['state'], ''))}: {document['summary']}"]
     for kind in ("problems", "warnings"):
         for row in document[kind]:
-            mark = "!" if kind == "problems" else "-"
-            lines += [f"  {mark} {row['code']}: {row['detail']}", f"    {row['remedy']}"]
+            code = paint(f"! {row['code']}", "bad") if kind == "problems" else paint(f"- {row['code']}", "doubtful")
+            lines += [f"  {code}: {row['detail']}", f"    {row['remedy']}"]
     if document["identity"]:
         lines += ["", f"Identity ({node['origin']}: {node['reason']})"]
     changed = {change["artefact"]: change["old"] for change in document["changes"]}
@@ -26,7 +30,8 @@ def render(document: dict[str, Any], *, long: bool) -> str:
             continue
         was = f"  (was {changed[row['artefact']]})" if row["artefact"] in changed else ""
         value = row["value"] if long or len(row["value"]) <= 48 else row["value"][:45] + "..."
-        lines.append(f"  {row['title']:<30} {row['verdict']:<10} {value}{was}")
+        verdict = paint(f"{row['verdict']:<10}", OF_VERDICT.get(row["verdict"], ""))
+        lines.append(f"  {row['title']:<30} {verdict} {value}{was}")
         if long:
             lines += [f"  {'':<30} {row[key]}" for key in ("detail", "remedy") if row.get(key)]
     lines += ["", f"Peers  {peers['count']} heard on {', '.join(peers['links']) or 'no link'}"]

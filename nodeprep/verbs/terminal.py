@@ -47,8 +47,12 @@ def follow(show: Callable[[], tuple[str, int]], *, as_json: bool) -> int:
             return code
 
 
-def progress(done: int, total: int) -> None:
-    """Show on a terminal how far something is that takes longer than a second; nothing once it is done."""
+def say_again(text: str) -> None:
+    """Show on a terminal how far something is that takes longer than a second, in place of what was said before."""
     if sys.stderr.isatty():
-        text = f"\r{done} of {total} ports tried" if done < total else "\r\x1b[K"
-        print(text, end="", file=sys.stderr, flush=True)
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def progress(done: int, total: int) -> None:
+    """Show how many ports were tried; nothing any more once all are."""
+    say_again(f"{done} of {total} ports tried" if done < total else "")
