@@ -71,8 +71,10 @@ WantedBy=sysinit.target
 def with_firewalls(root: Path) -> None:
     """Furnish a template with three firewalls, none of them on."""
     worst_case(root)
-    for wanted in (root / "etc/systemd/system").glob("*.wants/firewalld.service"):
-        wanted.unlink()
+    # By listing: where the last part of a pattern is a name, glob follows the link, to what this machine has there.
+    for wanted in (root / "etc/systemd/system").glob("*.wants/*"):
+        if wanted.name == "firewalld.service":
+            wanted.unlink()
     (root / "etc/systemd/system/dbus-org.fedoraproject.FirewallD1.service").unlink(missing_ok=True)
 
 
