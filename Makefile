@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: always help test unit seeds fuzz repo lab deb demo bench fleet estate vm-test lint format catalog clean
+.PHONY: always help test unit seeds fuzz repo lab deb demo bench fleet estate vm-test lint format generated clean
 
 # The machine's Python, whatever else is on the PATH: Debian's own libraries are installed for this one.
 PYTHON := /usr/bin/python3
@@ -27,7 +27,7 @@ NEED_UNIT := dbus-daemon etcd-client etcd-server iproute2 iptables openssl pytho
 NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
 # The compiler's part is for systemd-python, which the index has as source only.
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
-NEED_REPO := git groff lintian man-db systemd tshark
+NEED_REPO := fish git groff lintian man-db systemd tshark zsh
 NEED_VM := e2fsprogs iproute2 openssh-client qemu-system-x86 qemu-utils util-linux
 NEED_LAB := debian-archive-keyring dnsmasq-base etcd-client etcd-server iproute2 mmdebstrap procps systemd-container util-linux
 
@@ -69,7 +69,7 @@ help:
 	@echo 'make fleet    2, 10, 30 and 100 twins booted at one instant: time, frames and CPU of each'
 	@echo 'make estate   8 and 64 twins that only a registry in etcd can tell apart: time and CPU of each'
 	@echo 'make vm-test  virtual machines under QEMU without hardware support; not part of make test'
-	@echo 'make catalog  the journal catalog from nodeprep/messages.py'
+	@echo 'make generated  completions, manual pages and the journal catalog, from the records that run'
 	@echo 'make clean'
 
 test: unit seeds repo lab bench
@@ -127,9 +127,8 @@ format: .venv/index/made
 	$(INDEX) -m ruff check --fix .
 	$(INDEX) -m ruff format .
 
-catalog:
-	$(PYTHON) -m nodeprep.messages > units/nodeprep.catalog.new
-	mv units/nodeprep.catalog.new units/nodeprep.catalog
+generated: .venv/index/made
+	$(INDEX) -m packaging.generate
 
 deb: $(DEB)
 

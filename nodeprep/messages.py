@@ -263,8 +263,4 @@ def catalog() -> str:
         f"Documentation: man:nodeprep(8)\n\n{message.diagnosis}\n\n{message.remedy}\n"
         for message in MESSAGES
     )
-    return "# Made by `make catalog` from nodeprep/messages.py.\n\n" + "\n".join(entries)
-
-
-if __name__ == "__main__":
-    print(catalog(), end="")
+    return "# Made by `make generated` from nodeprep/messages.py.\n\n" + "\n".join(entries)

@@ -43,8 +43,6 @@ def request_of(typed: Typed) -> Request:
     for flag, company in alone.items():
         if flag in flags and flags - {flag} - company:
             raise UsageError(f"seal: {flag} goes with no {', '.join(sorted(flags - {flag} - company))}")
-    if "--json" in flags and "--check" not in flags:
-        raise UsageError("seal: --json goes with --check")
     if root and "--poweroff" in flags:
         raise UsageError("seal: --poweroff is for the running template, not for --root")
     return Request(frozenset(flags), root)
@@ -77,13 +75,17 @@ def check(artefacts: tuple[Artefact, ...], machine: Image, request: Request) -> 
     found = lint.lint(artefacts, machine)
     summary = f"{len(found)} finding{'s'[: len(found) != 1]}" if found else "nothing that clones would share"
     if "--json" in request:
-        rows = [{**row._asdict(), "title": BY_CODE[row.code].title, "remedy": remedy(row, request)} for row in found]
         state = "findings" if found else "clean"
-        print(json.dumps({"schema": 1, "state": state, "summary": summary, "findings": rows}, indent=2))
+        document = {"schema": 1, "state": state, "summary": summary, "findings": _rows(found, request)}
+        print(json.dumps(document, indent=2))
     else:
         print(f"{'not clean' if found else 'clean'}: {summary}{f' in {request.root}' if request.root else ''}")
         print(render(found, request), end="")
     return EXIT_FOUND if found else EXIT_OK
+
+
+def _rows(found: tuple[Problem, ...], request: Request) -> list[dict[str, str]]:
+    return [{**row._asdict(), "title": BY_CODE[row.code].title, "remedy": remedy(row, request)} for row in found]
 
 
 def render(found: tuple[Problem, ...], request: Request) -> str:
@@ -132,8 +134,20 @@ def seal_it(artefacts: tuple[Artefact, ...], machine: Image, request: Request, *
         active_units=programs.active_units(seal.writers(artefacts)) if runs else None,
     )
     if "--dry-run" in request:
-        print(f"{len(steps.steps) + 1} steps; nothing was done")
-        print(show(Plan((*steps.steps, *seal.commit("DATE").steps)), _machine_id(machine)), end="")
+        whole, machine_id = Plan((*steps.steps, *seal.commit("DATE").steps)), _machine_id(machine)
+        if "--json" in request:
+            rows = [
+                {
+                    "subjects": list(step.subjects),
+                    "reason": step.reason,
+                    "actions": [_veiled(_show(action), machine_id) for action in step.actions],
+                }
+                for step in whole.steps
+            ]
+            print(json.dumps({"schema": 1, "state": "dry-run", "steps": rows}, indent=2))
+        else:
+            print(f"{len(whole.steps)} steps; nothing was done")
+            print(show(whole, machine_id), end="")
         return EXIT_OK
     outcomes = apply(steps, machine)
     if _unfinished(outcomes):
@@ -147,14 +161,16 @@ def seal_it(artefacts: tuple[Artefact, ...], machine: Image, request: Request, *
     outcomes = apply(seal.commit(_now()), machine)
     if _unfinished(outcomes):
         return _failed(outcomes)
-    print(f"sealed: what boots from it next takes an identity of its own ({time.monotonic() - began:.1f} s)")
-    if found := lint.lint(artefacts, machine):
-        print("  what sealing leaves to you:")
-        print(render(found, request), end="")
+    found = lint.lint(artefacts, machine)
+    if "--json" in request:
+        print(json.dumps({"schema": 1, "state": "sealed", "findings": _rows(found, request)}, indent=2))
+    else:
+        print(f"sealed: what boots from it next takes an identity of its own ({time.monotonic() - began:.1f} s)")
+        print(f"  what sealing leaves to you:\n{render(found, request)}" if found else "", end="")
     if "--poweroff" in request:
         sys.stdout.flush()
         machine.run_program(("systemctl", "--no-block", "poweroff"), 30)
-    elif runs:
+    elif runs and "--json" not in request:
         print("  power off now: `systemctl poweroff`. This session stays; sshd has no keys for another one.")
     return EXIT_OK
 
@@ -165,7 +181,10 @@ def show(steps: Plan, machine_id: str) -> str:
     for step in steps.steps:
         lines += ["", f"{', '.join(step.subjects)}  ({step.reason})"]
         lines += [f"  {_show(action)}" for action in step.actions]
-    text = "\n".join((*lines, ""))
+    return _veiled("\n".join((*lines, "")), machine_id)
+
+
+def _veiled(text: str, machine_id: str) -> str:
     return text.replace(machine_id, "MACHINE-ID") if machine_id else text
 
 

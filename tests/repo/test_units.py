@@ -3,7 +3,6 @@
 import itertools
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -147,10 +146,6 @@ def test_every_ordering_has_its_reason_above_it(unit: Path) -> None:
             # A reason may stand for a block of orderings.
             above = next(before for before in reversed(lines[:number]) if not ORDERING.match(before))
             assert above.startswith("#"), f"{unit.name}:{number + 1}: {line}"
-
-
-def test_the_catalog_is_the_table_of_messages() -> None:
-    assert run(sys.executable, "-m", "nodeprep.messages").stdout == (UNITS / "nodeprep.catalog").read_text()
 
 
 def test_the_catalog_compiles(tmp_path: Path) -> None:

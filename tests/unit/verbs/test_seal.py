@@ -56,7 +56,7 @@ def test_what_may_be_typed(typed: list[str], flags: set[str], root: str) -> None
         ["/mnt"],
         ["--root"],
         ["--root="],
-        ["--json"],
+        ["--mark", "--json"],
         ["--check", "--dry-run"],
         ["--mark", "--poweroff"],
         ["--root", "/mnt", "--poweroff"],
@@ -181,3 +181,18 @@ def test_no_unit_that_waits_for_a_ready_node_may_run_meanwhile() -> None:
     folders = (Path(__file__).parents[2] / "units").glob("*.service.d")
     gated = {folder.name.removesuffix(".d") for folder in folders if (folder / "10-nodeprep.conf").exists()}
     assert gated <= seal.MEMBERS
+
+
+def test_a_program_reads_the_steps_and_then_what_is_left_to_the_operator(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine_id = (root / "etc/machine-id").read_text().strip()
+    dry = Request(frozenset({"--dry-run", "--json"}))
+    assert verb.seal_it(CATALOGUE, Image(str(root)), dry, runs=False) == 0
+    told = capsys.readouterr().out
+    assert (json.loads(told)["state"], machine_id in told) == ("dry-run", False)
+    assert {"machine-id", "ssh-host-keys"} <= {name for step in json.loads(told)["steps"] for name in step["subjects"]}
+    assert (root / "etc/machine-id").read_text().strip() == machine_id
+    assert verb.seal_it(CATALOGUE, Image(str(root)), Request(frozenset({"--json"})), runs=False) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "sealed"
+    assert (root / "etc/machine-id").read_text().strip() == ""
