@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.lab import platform
 from tests.lab.clone import Clone
+from tests.lab.expectations import ready
 from tests.lab.golden import ADDRESS, MAC, Golden, golden_tree, worst_case
 from tests.lab.tree import Release
 
@@ -122,11 +123,14 @@ def template(
     leases: bool = False,
     up: bool = True,
 ) -> Golden:
-    """Return a template with that network that was used, with its lease if there was a server; up once it was."""
+    """Return a template with that network that was used, with its lease if there was a server; up in the end."""
 
     def lived(machine: Clone) -> None:
         if up:
             machine.wait_for(lambda: bool(addresses(machine)), 40)
+        else:  # by hand, or it would be held, and not be ready in its life
+            machine.run("ip", "link", "set", "eth0", "up")
+            ready(machine)
 
     return golden_tree(
         release, deb, store=store, name=f"{kind}-{name}", profile=None, prepare=furnished(kind, text, also),

@@ -149,8 +149,7 @@ def test_a_clone_of_a_template_whose_profile_matches_a_mac_comes_up_with_its_own
     platform.present(clone, OTHER_UUID.format(1), OTHER_MAC.format(1))
     clone.boot()
     document = ready(clone) if up else clone.wait_for(partial(deaf, clone))
-    # A template that was never ready has no stamp yet: its copies are on their first boot, as it was.
-    assert document["node"]["origin"] == ("clone" if up else "first-boot")
+    assert document["node"]["origin"] == "clone"
     assert clone.read(PATHS[kind]) == matched(kind).replace(MAC, OTHER_MAC.format(1))
     if up:
         clone.wait_for(partial(addresses, clone), 20)

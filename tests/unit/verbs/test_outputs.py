@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 
 from nodeprep import cli, doctor, fleetkey, preview, report, run
-from nodeprep.host import attic, programs
+from nodeprep.apply import apply
+from nodeprep.history import foresee
+from nodeprep.host import attic, image, programs
+from nodeprep.host.image import Image
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Decision, Opening, Origin, Verdict
+from nodeprep.ports import Visible
 from nodeprep.report import Problem
 from nodeprep.verbs import VERBS, document
 from nodeprep.verbs import adopt as adopt_verb
@@ -142,19 +146,19 @@ def needs_ports(place: Place) -> list[str]:
     disk.put(
         place.root, "/etc/nodeprep/nodeprep.toml", b'[cluster]\nnodes = ["10.77.0.0/24"]\nclients = ["0.0.0.0/0"]\n'
     )
-    visible = ports_verb.Visible(str(place.root))
+    visible = Visible(str(place.root))
     place.monkeypatch.setattr(ports_verb, "Visible", lambda: visible)
     return ["ports", "--role", "control-plane"]
 
 
 def is_checked(place: Place) -> list[str]:
-    place.monkeypatch.setattr(seal_verb, "Image", lambda runs: seal_verb.image.Image(str(place.root)))
-    place.monkeypatch.setattr(seal_verb.image, "runs", lambda: False)
+    place.monkeypatch.setattr(seal_verb, "Image", lambda runs: Image(str(place.root)))
+    place.monkeypatch.setattr(image, "runs", lambda: False)
     return ["seal", "--check"]
 
 
 def would_seal(place: Place) -> list[str]:
-    place.monkeypatch.setattr(seal_verb.secrets, "token_hex", lambda size: "00" * size)
+    place.monkeypatch.setattr("secrets.token_hex", lambda size: "00" * size)
     return [*is_checked(place)[:1], "--dry-run"]
 
 
@@ -184,10 +188,10 @@ def put_a_run(place: Place) -> None:
 
 def brings_back(place: Place) -> list[str]:
     put_a_run(place)
-    steps = test_history.foresee(test_history.RUN, ["ssh-host-keys"], place.machine)
+    steps = foresee(test_history.RUN, ["ssh-host-keys"], place.machine)
 
     async def restore(*_: object) -> object:
-        outcomes = restore_verb.apply(steps[0], LocalMachine(test_history.UNDO, str(place.root)))
+        outcomes = apply(steps[0], LocalMachine(test_history.UNDO, str(place.root)))
         return outcomes, ("mac is left as it is: name it to bring it back",), test_history.UNDO
 
     place.monkeypatch.setattr(restore_verb, "restore", restore)
