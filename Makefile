@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: always help test unit seeds fuzz repo lab deb demo bench fleet estate vm-test lint format generated clean
+.PHONY: always help test unit seeds fuzz repo lab deb demo costs bench fleet estate vm-test lint format generated clean
 
 # The machine's Python, whatever else is on the PATH: Debian's own libraries are installed for this one.
 PYTHON := /usr/bin/python3
@@ -65,14 +65,15 @@ help:
 	@echo 'make deb      $(DEB)'
 	@echo 'make lab      booted clones (after make deb)'
 	@echo 'make demo     a template, its clones, and what nodeprep makes of them'
-	@echo 'make bench    what it costs'
+	@echo 'make costs    what it costs, each against its limit'
+	@echo 'make bench    the same, and writes docs/performance.md'
 	@echo 'make fleet    2, 10, 30 and 100 twins booted at one instant: time, frames and CPU of each'
 	@echo 'make estate   8 and 64 twins that only a registry in etcd can tell apart: time and CPU of each'
 	@echo 'make vm-test  virtual machines under QEMU without hardware support; not part of make test'
 	@echo 'make generated  completions, manual pages and the journal catalog, from the records that run'
 	@echo 'make clean'
 
-test: unit seeds repo lab bench
+test: unit seeds repo lab costs
 
 # The tests that need no machine of their own, as far as they exist.
 QUICK = $(wildcard tests/unit tests/contract tests/golden tests/fuzz)
@@ -111,9 +112,13 @@ demo: .venv/debian/made deb
 	@$(call need,$(NEED_LAB))
 	$(DEBIAN) -m tests.lab.demo
 
-bench: .venv/debian/made deb
+costs: .venv/debian/made deb
 	@$(call need,$(NEED_LAB))
 	$(DEBIAN) -m pytest -q -s tests/bench
+
+bench: .venv/debian/made deb
+	@$(call need,$(NEED_LAB))
+	$(DEBIAN) -m pytest -q -s tests/bench --write docs/performance.md
 
 fleet: .venv/debian/made deb
 	@$(call need,$(NEED_LAB))

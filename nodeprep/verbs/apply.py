@@ -13,6 +13,8 @@ from nodeprep.errors import HostError
 from nodeprep.verbs import Typed, document, status, terminal
 
 RESTART = ("systemctl", "restart", "nodeprep.service")
+FORGET = ("systemctl", "reset-failed", "nodeprep.service")
+"""How often it was started before, or the sixth time within ten minutes is refused (StartLimitBurst=)."""
 LIMIT_S = 200.0
 """More than the daemon may take for a single step (nodeprep.service, TimeoutStartSec=)."""
 AGAIN_S = 0.5
@@ -22,6 +24,7 @@ def main(typed: Typed) -> int:
     """Start the daemon anew, wait until it has judged, and show the status. Raises HostError."""
     if document.disabled():
         return document.not_running(as_json=typed.as_json)
+    subprocess.run(FORGET, capture_output=True, timeout=AGAIN_S * 60, check=False)  # nothing to forget is no fault
     with subprocess.Popen(RESTART, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
         try:
             for _ in range(round(LIMIT_S / AGAIN_S)):

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import page
+from tests.bench.costs import Cost
+from tests.lab import conftest as lab
 from tests.lab.clone import Clone
 from tests.lab.conftest import TOOLS, deb, golden, lan, make_clone, store, swept
 from tests.lab.expectations import ready
@@ -25,8 +28,14 @@ __all__ = ["deb", "golden", "lan", "make_clone", "store", "swept"]
 HERE = Path(__file__).parent
 ROW = "measured"
 
-Measured = Callable[[str, float, float, str], None]
-"""Takes what was measured, the value, the limit and the unit; asserts the one against the other."""
+Measured = Callable[[Cost, float], None]
+"""Takes what was measured and the value; asserts it against the limit."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the lab, and one that writes the table."""
+    lab.pytest_addoption(parser)
+    parser.getgroup("bench").addoption("--write", type=Path, help="the page to write the table to")
 
 
 @pytest.fixture(scope="session", params=list(Release), ids=lambda release: str(release.value))
@@ -53,14 +62,10 @@ def node(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 def measured(request: pytest.FixtureRequest) -> Measured:
     """Return what puts a measured value into the table and asserts that it is within its limit."""
 
-    def measure(what: str, value: float, limit: float, unit: str) -> None:
+    def measure(cost: Cost, value: float) -> None:
         callspec = getattr(request.node, "callspec", None)
-        where = callspec.id if callspec else "-"
-        verdict = "" if value <= limit else "  TOO MUCH"
-        request.node.user_properties.append(
-            (ROW, f"{what:<57} {where:<9} {value:>5.2f} {unit:<2} {limit:>6.2f} {unit}{verdict}")
-        )
-        assert value <= limit, f"{what}: {value:.2f} {unit}, more than {limit:.2f} {unit}"
+        request.node.user_properties.append((ROW, (cost.name, callspec.id if callspec else "", value)))
+        assert value <= cost.limit, f"{cost.what}: {value:.2f} {cost.unit}, more than {cost.limit:.2f} {cost.unit}"
 
     return measure
 
@@ -74,12 +79,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table, and write it to the page that was named."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
-    rows = [row for report in reports if report.when == "call" for name, row in report.user_properties if name == ROW]
-    if rows:
-        terminalreporter.section("what nodeprep costs")
-        terminalreporter.write_line(f"{'':<57} {'':<9} {'measured':>8} {'at most':>8}")
-        for row in rows:
-            terminalreporter.write_line(row)
+    found = [row for report in reports if report.when == "call" for name, row in report.user_properties if name == ROW]
+    if not found:
+        return
+    table = page.table(found)
+    terminalreporter.section("what nodeprep costs")
+    terminalreporter.write_line(table)
+    if target := config.getoption("--write"):
+        page.write(Path(target), table)

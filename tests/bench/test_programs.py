@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.conftest import Measured
+from tests.bench.costs import Cost
 from tests.bench.pairs import ratio
 from tests.lab.clone import Clone
 from tests.lab.disk import Disk
@@ -21,9 +22,6 @@ UNIT = Path(__file__).parents[2] / "units/nodeprep-early.service"
 STAMP = "var/lib/nodeprep/stamp.json"
 DMI = {"product_uuid": "8d2c9a3e-5b1f-4c7d-9e20-6f3a1b4c5d6e", "board_asset_tag": "No Asset Tag"}
 MACS = {"eth0": "52:54:00:77:01:00", "eth1": "52:54:00:77:01:01", "eth2": "52:54:00:77:01:02"}
-
-EARLY_LIMIT = 2.5
-STATUS_LIMIT = 4.0
 
 
 def exec_start() -> tuple[str, ...]:
@@ -78,7 +76,7 @@ def test_an_unchanged_boot_costs_hardly_more_than_the_interpreter(disk: Disk, me
     # One that decides otherwise says so.
     assert (decided.returncode, decided.stdout, decided.stderr) == (0, "", "")
     times = ratio(disk.root, exec_start())
-    measured("the early run on an unchanged boot, to `python3 -c pass`", times, EARLY_LIMIT, "x")
+    measured(Cost.EARLY, times)
 
 
 def test_an_unchanged_boot_writes_nothing(disk: Disk) -> None:
@@ -116,4 +114,4 @@ def test_status_is_cheap_enough_to_be_asked_often(disk: Disk, node: Clone, measu
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("ready: ")
     command = ("/usr/bin/nodeprep", "status")
-    measured("`nodeprep status`, to `python3 -c pass`", ratio(disk.root, command), STATUS_LIMIT, "x")
+    measured(Cost.STATUS, ratio(disk.root, command))

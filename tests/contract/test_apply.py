@@ -34,13 +34,16 @@ def test_what_came_of_it_is_the_status_and_its_exit_code(
     systemctl: Path, capsys: pytest.CaptureFixture[str], state: str, code: int
 ) -> None:
     new = json.dumps(DOCUMENT | {"state": state})
-    put(systemctl, f'[ "$*" = "restart nodeprep.service" ] && cat > {systemctl.parent}/status.json << E\n{new}\nE')
+    put(
+        systemctl,
+        f'[ "$1" = reset-failed ] && exit 1; [ "$*" = "restart nodeprep.service" ] && cat > {systemctl.parent}/status.json << E\n{new}\nE',
+    )
     assert cli.run(["apply"]) == code
     assert capsys.readouterr().out.startswith(f"{state}: ")
 
 
 def test_systemctls_own_words_are_passed_on(systemctl: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(systemctl, "echo 'Job for nodeprep.service failed.' >&2; exit 1")
+    put(systemctl, "[ $1 = reset-failed ] && exit 0; echo 'Job for nodeprep.service failed.' >&2; exit 1")
     assert cli.run(["apply"]) == 1
     told = capsys.readouterr()
     assert (told.out, told.err) == (

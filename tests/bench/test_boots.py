@@ -1,0 +1,103 @@
+"""What nodeprep adds to a boot: beside the same tree without it, and beside what a cloud's images run there anyway."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.bench.conftest import Measured
+from tests.bench.costs import Cost
+from tests.lab.clone import Clone
+from tests.lab.conftest import MakeClone
+from tests.lab.expectations import ready
+from tests.lab.golden import MAC, Golden, golden_tree
+from tests.lab.test_cloud_init import PACKAGES, with_cloud_init
+from tests.lab.tree import Release
+
+BOOTS = 3
+TWINS = 3
+RUNS = 3
+
+
+@pytest.fixture(scope="session")
+def bare(release: Release, store: Path) -> Golden:
+    """Return a template without nodeprep."""
+    return golden_tree(release, None, store=store, name="bare")
+
+
+def boot_again(machine: Clone) -> None:
+    """Shut a machine down and boot it once more."""
+    assert machine.shutdown()
+    machine.boot()
+    machine.wait_booted()
+
+
+def times_s(machine: Clone, *what: str) -> dict[str, float]:
+    """Return properties of systemctl(1), show, that are times, in seconds."""
+    told = machine.run("systemctl", "show", *what).stdout.split()
+    return {line.partition("=")[0]: int(line.partition("=")[2]) / 1e6 for line in told}
+
+
+def to_multi_user_s(machine: Clone) -> float:
+    """Boot a machine once more; return what systemd-analyze(1) counts until multi-user.target was reached."""
+    boot_again(machine)
+    begin = times_s(machine, "--property=UserspaceTimestampMonotonic")["UserspaceTimestampMonotonic"]
+    entered = "ActiveEnterTimestampMonotonic"
+    return times_s(machine, f"--property={entered}", "multi-user.target")[entered] - begin
+
+
+def took_s(machine: Clone, unit: str) -> float:
+    """Return from when a unit's program was started in this boot until the unit was done or started."""
+    first, last = "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic"
+    exited = "ExecMainExitTimestampMonotonic"
+    told = times_s(machine, f"--property={first},{last},{exited}", unit)
+    return (told[last] or told[exited]) - told[first]
+
+
+def test_an_unchanged_boot_takes_hardly_longer(
+    golden: Golden, bare: Golden, make_clone: MakeClone, measured: Measured
+) -> None:
+    having, lacking = make_clone("having", mac=MAC), make_clone("lacking", mac=MAC, layers=bare.layers)
+    for machine in (having, lacking):
+        machine.boot()
+        machine.wait_booted()
+    pairs = [(to_multi_user_s(having), to_multi_user_s(lacking)) for _ in range(BOOTS)]
+    measured(Cost.BOOT, statistics.median(one / other for one, other in pairs))
+
+
+def all_s(machines: list[Clone], done: Callable[[Clone], object]) -> float:
+    """Switch machines on at one instant; return when the last is done."""
+    begin = time.monotonic()
+    for machine in machines:
+        machine.boot(wait=False)
+    for machine in machines:
+        done(machine)
+    return time.monotonic() - begin
+
+
+def test_three_twins_are_ready_soon(golden: Golden, bare: Golden, make_clone: MakeClone, measured: Measured) -> None:
+    lacking = all_s(
+        [make_clone(f"lacking-{number}", mac=MAC, layers=bare.layers) for number in range(TWINS)], Clone.wait_booted
+    )
+    having = all_s([make_clone(f"twin-{number}", mac=MAC) for number in range(TWINS)], ready)
+    measured(Cost.TWINS, having / lacking)
+
+
+def test_the_early_run_is_a_fraction_of_what_cloud_init_does_there(
+    release: Release, deb: Path, store: Path, make_clone: MakeClone, measured: Measured
+) -> None:
+    layers = golden_tree(
+        release, deb, store=store, name="cloud-init", prepare=with_cloud_init, extra=PACKAGES[release]
+    ).layers
+    machine = make_clone("clouded", mac=MAC, layers=layers)
+    machine.boot()
+    ready(machine)
+    ratios = []
+    for _ in range(RUNS):
+        boot_again(machine)
+        ratios.append(took_s(machine, "nodeprep-early.service") / took_s(machine, "cloud-init-local.service"))
+    measured(Cost.CLOUD_INIT, statistics.median(ratios))
