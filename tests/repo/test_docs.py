@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from nodeprep.cli import USAGE
+from nodeprep.verbs import VERBS, UsageError
 from tests.pictures.drawing import FOLDER, SGR, drawings
 from tests.repo.sources import ROOT, tracked
 
@@ -20,7 +20,6 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"(?m)^#+ +(.+?) *$")
 # What is typed stands alone on a line of a block, behind the prompt of root or none, or between backticks.
 TYPED = re.compile(r"(?m)^(?: {4,}(?:# |ssh \S+ )?|# |ssh \S+ )(nodeprep [^\n]*)|`(nodeprep [^`\n]*)`")
-NO_VERB = {"nodeprep --version"}
 
 
 def anchors(page: Path) -> set[str]:
@@ -29,20 +28,26 @@ def anchors(page: Path) -> set[str]:
     return {title.strip().replace(" ", "-") for title in titles}
 
 
-def vocabulary() -> dict[str, set[str]]:
-    """Return verb → options, as the command line itself tells."""
-    known: dict[str, set[str]] = {}
-    for entry in re.split(r"\n  nodeprep ", USAGE)[1:]:
-        verb, _, rest = entry.partition(" ")
-        known.setdefault(verb.strip(), set()).update(re.findall(r"--[a-z][a-z-]*", rest))
-    return known
+def shell_part(command: str) -> list[str]:
+    """Return the words of a command, without comment, redirection and whatever else is the shell's."""
+    return re.split(r"\s+(?:#|<|>|\||&&|;)|`", command)[0].split()[1:]
 
 
-def typed(page: Path) -> list[str]:
-    """Return the commands of nodeprep that a page has somebody type."""
-    found = (block or inline for block, inline in TYPED.findall(page.read_text()))
-    # A comment, a redirection and what follows are the shell's.
-    return [re.split(r"\s+(?:#|<|>|\||&&|;)|`", command)[0].strip() for command in found]
+def complaint(words: list[str], *, is_whole: bool) -> str:
+    """Return what is wrong with what is typed, "" if nothing; prose may name a verb and leave it at that."""
+    if words in (["--version"], ["--help"]) or words[:1] == ["VERB"]:
+        return ""
+    verb = VERBS.get(words[0])
+    if verb is None:
+        return f"there is no verb {words[0]}"
+    if not is_whole:
+        strange = {word.partition("=")[0] for word in words if word.startswith("--")} - set(verb.options) - {"--help"}
+        return f"{words[0]}: there is no {', '.join(sorted(strange))}" if strange else ""
+    try:
+        verb.parse(words[1:])
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def name(page: Path) -> str:
@@ -65,13 +70,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_command_exists(page: Path) -> None:
-    known, wrong = vocabulary(), []
-    for command in typed(page):
-        verb, *words = command.split()[1:] or [""]
-        options = {word.partition("=")[0] for word in words if word.startswith("--")}
-        if command not in NO_VERB and (verb not in known or not options <= known[verb]):
-            wrong.append(command)
-    assert not wrong
+    found = TYPED.findall(page.read_text())
+    complaints = [complaint(shell_part(block or inline), is_whole=bool(block)) for block, inline in found]
+    assert not [each for each in complaints if each]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in GROWN], ids=name)
