@@ -21,9 +21,11 @@ from tests.lab.golden import CONFIGURATION, Golden, golden_tree, left_a_lease, w
 from tests.lab.lan import Lan
 from tests.lab.traces import LabError, administer, sweep
 from tests.lab.tree import Release
-from tests.pictures.drawing import FOLDER, PROMPT
+from tests.pictures.drawing import FOLDER, PROMPT, SGR
 
 OTHER = ("4c4c4544-0042-3510-8052-b4c04f564299", "52:54:00:77:04:04")
+THIRD = ("4c4c4544-0042-3510-8052-b4c04f564300", "52:54:00:77:05:05")
+TERMINAL = (f"NODEPREP_SYSFS={platform.SYSFS}", "TERM=xterm")
 IMAGE = "/mnt/image"
 CLUSTER = '\n[cluster]\nnodes = ["10.77.0.0/24"]\nclients = ["192.0.2.0/24"]\n'
 KUBELET = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
@@ -62,9 +64,9 @@ class Notebook:
         self.texts[name] = f"{before}{PROMPT}{command}\n{said.rstrip()}\n"
 
     def ask(self, name: str, machine: Clone, command: str) -> None:
-        """Have a machine answer."""
-        done = machine.run(*command.split(), check=False, timeout=120)
-        self.note(name, command, done.stdout + done.stderr)
+        """Have a machine answer, at a terminal."""
+        done = machine.run("env", *TERMINAL, "script", "-qec", command, "/dev/null", check=False, timeout=120)
+        self.note(name, command, done.stdout.replace("\r", ""))
 
     def write(self) -> None:
         """Write the texts, and nothing where there is none."""
@@ -107,7 +109,8 @@ def sealed(book: Notebook, golden: Golden, folder: Path) -> None:
         book.ask("first-boot", image, "nodeprep status --wait")
         book.ask("ports", image, "nodeprep ports")
         book.ask("key", image, "nodeprep key show-id")
-        book.ask("rotate", image, "nodeprep key rotate")
+        book.ask("key", image, "nodeprep key rotate")
+        book.ask("config", image, "nodeprep config check")
 
 
 def moved(book: Notebook, golden: Golden, folder: Path) -> None:
@@ -117,10 +120,11 @@ def moved(book: Notebook, golden: Golden, folder: Path) -> None:
         machine.boot()
         wait(machine, "ready")
         book.ask("clone", machine, "nodeprep status")
-        book.ask("plan", machine, "nodeprep plan")
         book.ask("history", machine, "nodeprep history")
-        run = book.texts["history"].splitlines()[1].split()[0].rstrip(":")
+        run = SGR.sub("", book.texts["history"]).splitlines()[1].split()[0]
         book.ask("history", machine, f"nodeprep restore {run} ssh-host-keys")
+        platform.present(machine, *THIRD)
+        book.ask("plan", machine, "nodeprep plan")
 
 
 def joined(book: Notebook, golden: Golden, folder: Path) -> None:
