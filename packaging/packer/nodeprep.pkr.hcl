@@ -87,7 +87,8 @@ build {
   sources = ["source.qemu.template"]
 
   provisioner "shell" {
-    inline = ["cloud-init status --wait"]
+    inline           = ["cloud-init status --wait"]
+    valid_exit_codes = [0, 2] # 2: done, with a complaint, as later versions of cloud-init tell apart
   }
 
   provisioner "file" {

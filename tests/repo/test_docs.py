@@ -1,19 +1,32 @@
-"""The documentation: its links lead somewhere, its commands exist, and its pictures are those of its texts."""
+"""The documentation: its links lead somewhere, its commands, keys, codes and decisions are those of the program."""
 
 from __future__ import annotations
 
+import itertools
 import re
+import textwrap
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib
+
+from nodeprep.judge import decide
+from nodeprep.messages import BY_CODE
+from nodeprep.stamp import take
 from nodeprep.verbs import VERBS, UsageError
 from tests.pictures.drawing import FOLDER, SGR, drawings
 from tests.repo.sources import ROOT, tracked
+from tests.repo.test_configuration import KEYS
 
 PAGES = sorted(path for path in tracked() if path.suffix == ".md")
 LONGEST = 120
+# `ports.py` looks like a key, and is a file.
+SUFFIXES = {"py", "json"}
 # Pages that are older than the limit.
 GROWN = {"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "protocol.md"}
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -106,3 +119,57 @@ def test_a_picture_shows_all_of_its_text(text: Path) -> None:
     picture = ET.fromstring(text.with_suffix(".svg").read_text())
     rows = ["".join(row.itertext()) for row in picture.iter("{http://www.w3.org/2000/svg}text")][1:]
     assert "".join(rows) == SGR.sub("", text.read_text()).replace("\n", "")
+
+
+def settings(page: Path) -> list[str]:
+    """Return the blocks of a page that are configuration: indented, and beginning with a table of nodeprep.toml."""
+    grouped = itertools.groupby(page.read_text().splitlines(), lambda line: not line or line[:4] == "    ")
+    blocks = [textwrap.dedent("\n".join(lines)).strip("\n") for is_indented, lines in grouped if is_indented]
+    return [block for block in blocks if re.match(rf"\[({'|'.join(KEYS)})\]\n", block)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_a_page_has_somebody_configure_is_known(page: Path) -> None:
+    for block in settings(page):
+        for table, keys in tomllib.loads(block).items():
+            assert set(keys) <= KEYS[table], block
+    named = re.findall(rf"`({'|'.join(KEYS)})\.([a-z_]+)(?: =[^`]*)?`", page.read_text())
+    assert not [f"{table}.{key}" for table, key in named if key not in KEYS[table] | SUFFIXES]
+
+
+def test_there_is_configuration_to_look_at() -> None:
+    assert sum(len(settings(page)) for page in PAGES) > 10
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table behind a heading, without its head."""
+    text = (ROOT / page).read_text().split(f"\n{heading}\n", 1)[1]
+    table = next(block for block in map(str.strip, text.split("\n\n")) if block.startswith("|"))
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+HERE, ELSEWHERE = frozenset({"here"}), frozenset({"elsewhere"})
+SIGNALS = {"same": HERE, "new": ELSEWHERE, "unknown": frozenset[str]()}
+
+
+def test_the_table_of_decisions_is_that_of_the_judge() -> None:
+    stamp = take({}, frozenset(), {"product-uuid": HERE, "permanent-mac": HERE}, "", {})
+    told = {}
+    for platform, macs, decided, _ in rows("docs/explanation/decision.md", "## The table"):
+        alone, _, joined = (part.split("**")[1] if "**" in part else "" for part in decided.partition(";"))
+        for pair in itertools.product(platform.split(" or "), macs.split(" or ")):
+            told[pair] = (alone, joined or alone)
+    assert set(told) == set(itertools.product(SIGNALS, SIGNALS))
+    for (platform, macs), expected in told.items():
+        found = {"product-uuid": SIGNALS[platform], "permanent-mac": SIGNALS[macs]}
+        origins = [
+            decide(stamp, found, baked_offline=False, on_hardware_change="decide", joined=joined).origin.value
+            for joined in (False, True)
+        ]
+        assert tuple(origins) == expected, (platform, macs)
+
+
+def test_every_code_that_holds_a_node_is_explained() -> None:
+    cells = [cell for cell, *_ in rows("docs/how-to/held.md", "![nodeprep explain](../pictures/explain.svg)")]
+    codes = {code for cell in cells for code in re.findall("`([a-z-]+)`", cell)}
+    assert codes and codes <= set(BY_CODE)
