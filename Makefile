@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: always help test unit seeds fuzz repo lab deb demo costs bench fleet estate vm-test lint format generated clean
+.PHONY: always help test unit seeds fuzz repo lab deb demo pictures costs bench fleet estate vm-test lint format generated clean
 
 # The machine's Python, whatever else is on the PATH: Debian's own libraries are installed for this one.
 PYTHON := /usr/bin/python3
@@ -65,6 +65,7 @@ help:
 	@echo 'make deb      $(DEB)'
 	@echo 'make lab      booted clones (after make deb)'
 	@echo 'make demo     a template, its clones, and what nodeprep makes of them'
+	@echo 'make pictures those of docs/, recorded from booted machines and drawn anew'
 	@echo 'make costs    what it costs, each against its limit'
 	@echo 'make bench    the same, and writes docs/performance.md'
 	@echo 'make fleet    2, 10, 30 and 100 twins booted at one instant: time, frames and CPU of each'
@@ -111,6 +112,11 @@ vm-test: .venv/debian/made deb
 demo: .venv/debian/made deb
 	@$(call need,$(NEED_LAB))
 	$(DEBIAN) -m tests.lab.demo
+
+pictures: .venv/debian/made deb
+	@$(call need,$(NEED_LAB))
+	$(DEBIAN) -m tests.pictures.record
+	$(DEBIAN) -m tests.pictures
 
 costs: .venv/debian/made deb
 	@$(call need,$(NEED_LAB))

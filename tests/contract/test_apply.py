@@ -34,10 +34,8 @@ def test_what_came_of_it_is_the_status_and_its_exit_code(
     systemctl: Path, capsys: pytest.CaptureFixture[str], state: str, code: int
 ) -> None:
     new = json.dumps(DOCUMENT | {"state": state})
-    put(
-        systemctl,
-        f'[ "$1" = reset-failed ] && exit 1; [ "$*" = "restart nodeprep.service" ] && cat > {systemctl.parent}/status.json << E\n{new}\nE',
-    )
+    forgets, writes = "[ $1 = reset-failed ] && exit 1", f"cat > {systemctl.parent}/status.json << E\n{new}\nE"
+    put(systemctl, f'{forgets}; [ "$*" = "restart nodeprep.service" ] && {writes}')
     assert cli.run(["apply"]) == code
     assert capsys.readouterr().out.startswith(f"{state}: ")
 
