@@ -26,12 +26,25 @@ class Report:
     unheard: list[str] = field(default_factory=list)
     """Why a peer proved nothing."""
     not_tried: list[Opening] = field(default_factory=list)
-    closed_by: dict[Opening, str] = field(default_factory=dict)
+    closed_by: dict[Proved, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """Who of this machine closes what is blocked here, and the command that mends it."""
 
     @property
     def faults(self) -> list[tuple[Proved, Proof, tuple[int, ...]]]:
         """What is not open to whom it is for."""
         return [(each, proof, ports) for each in self.proved for proof, ports in each.faults]
+
+    def closing(self, proved: Proved, proof: Proof) -> str:
+        """Return who closes an opening; empty where nobody is known to, or it is not closed here."""
+        return "; ".join(who for who, _ in self._closers(proved, proof))
+
+    def remedies(self, proved: Proved, proof: Proof) -> list[str]:
+        """Return what mends it."""
+        found = [command for _, command in self._closers(proved, proof)]
+        return found or [remedy(proof, proved.opening, self.backend)]
+
+    def _closers(self, proved: Proved, proof: Proof) -> tuple[tuple[str, str], ...]:
+        return self.closed_by.get(proved, ()) if proof is Proof.HERE else ()
 
     @property
     def outcome(self) -> Outcome:
@@ -49,7 +62,7 @@ def summary(report: Report) -> str:
     if faults:
         each, proof, _ = faults[0]
         names = list(dict.fromkeys(proved.opening.title for proved, _, _ in faults))
-        by = f" by {report.closed_by[each.opening]}" if each.opening in report.closed_by and proof is Proof.HERE else ""
+        by = f" by {who}" if (who := report.closing(each, proof)) else ""
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         return f"bad: {each.opening.title} is {proof.value}{by}{more}"
     bad = [check for check in report.checks if check.outcome is not Outcome.GOOD]
@@ -88,9 +101,9 @@ def _rows(proved: Proved, report: Report) -> list[str]:
         some = f"  ({_few(ports)})" if len(proved.ports) > 1 or proof.is_fault else ""
         lines.append(f"  {proved.opening.title:<20} {proof.value:<20} {proved.opening.purpose}{some}")
         if proof.is_fault:
-            by = report.closed_by.get(proved.opening) if proof is Proof.HERE else None
+            by = report.closing(proved, proof)
             lines += [f"  {'':<20} by {by}"] if by else []
-            lines.append(f"  {'':<20} {remedy(proof, proved.opening, report.backend)}")
+            lines += [f"  {'':<20} {each}" for each in report.remedies(proved, proof)]
     return lines
 
 
@@ -122,8 +135,8 @@ def document(report: Report) -> dict[str, Any]:
                     {
                         "proof": proof.value,
                         "ports": list(ports),
-                        "by": report.closed_by.get(each.opening, "") if proof is Proof.HERE else "",
-                        "remedy": remedy(proof, each.opening, report.backend) if proof.is_fault else "",
+                        "by": report.closing(each, proof),
+                        "remedy": "; ".join(report.remedies(each, proof)) if proof.is_fault else "",
                     }
                     for proof, ports in each.ports
                 ],

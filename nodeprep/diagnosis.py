@@ -57,6 +57,8 @@ class Proved:
     address: str
     by: str
     ports: tuple[tuple[Proof, tuple[int, ...]], ...]
+    peer: str = ""
+    """The address that it was tried from."""
 
     @property
     def faults(self) -> tuple[tuple[Proof, tuple[int, ...]], ...]:
@@ -110,12 +112,12 @@ def prove(openings: Sequence[Opening], tries: Iterable[Try], address: str, by: s
                 found.setdefault(proof_of(tried, opening, peer), []).append(tried.port)
         if found:
             ports = tuple((proof, tuple(sorted(found[proof]))) for proof in Proof if proof in found)
-            proved.append(Proved(opening, address, by, ports))
+            proved.append(Proved(opening, address, by, ports, peer))
     return tuple(proved)
 
 
 def remedy(proof: Proof, opening: Opening, backend: str) -> str:
-    """Return what an operator does about an opening that is not open."""
+    """Return what an operator does about an opening that is not open, where nobody was found who closes it."""
     if proof is Proof.PATH:
         return (
             f"Open {opening.title} in what lies between: the cloud's security group or network policy, a router's "

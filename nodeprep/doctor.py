@@ -13,10 +13,15 @@ from typing import Any
 
 from nodeprep import checks, config, fleetkey, preview
 from nodeprep.checkup import Report
-from nodeprep.diagnosis import Proof, prove, ranges_of
+from nodeprep.diagnosis import Proof, Proved, prove, ranges_of
 from nodeprep.errors import NodeprepError
 from nodeprep.examinee import Examined, Examinee, Offer
+from nodeprep.host.bus import Bus
+from nodeprep.host.files import Files
+from nodeprep.host.firewall.iptables import Iptables
 from nodeprep.host.firewall.nftables import Nftables
+from nodeprep.host.firewall.refusals import Refusals
+from nodeprep.host.firewall.ufw import Ufw
 from nodeprep.host.reach import source_address
 from nodeprep.model import Link, Opening
 from nodeprep.openings import PEERS, openings_of
@@ -71,8 +76,8 @@ async def examine(request: Request, status: dict[str, Any] | None, progress: Cal
     report.unheard += [f"{peer} does not answer" for peer in sorted(missing)]
     if not report.peers and not missing:
         report.unheard.append("no peer answers: the openings were not tried")
-    if any(proof is Proof.HERE for _, proof, _ in report.faults):
-        report.closed_by = await asyncio.to_thread(closing, {each.opening for each, _, _ in report.faults})
+    if blocked := [proved for proved, proof, _ in report.faults if proof is Proof.HERE]:
+        report.closed_by = await closing(blocked, links)
     return report
 
 
@@ -123,13 +128,17 @@ def _addresses(links: Iterable[Link], offer: Offer) -> list[str]:
     return [next(a.address for a in usable if a.version == version) for version in sorted({a.version for a in usable})]
 
 
-def closing(openings: Iterable[Opening]) -> dict[Opening, str]:
-    """Return by which chains of this machine's rule set openings may be closed."""
-    found: dict[Opening, str] = {}
+async def closing(blocked: Iterable[Proved], links: Iterable[Link]) -> dict[Proved, tuple[tuple[str, str], ...]]:
+    """Return who of this machine closes these openings to the peer that tried them, and what mends it."""
+    over = {address.address: link.name for link in links for address in link.addresses}
+    found: dict[Proved, tuple[tuple[str, str], ...]] = {}
     try:
-        for chain in Nftables().closed_by(openings):
-            for opening in chain.openings:
-                found[opening] = f"{found[opening]}; {chain.title}" if opening in found else chain.title
+        async with Bus() as bus:
+            iptables = Iptables()
+            refusals = Refusals(bus, Ufw(Files("doctor"), iptables), iptables, Nftables())
+            for each in blocked:
+                told = await refusals.of(each.opening, each.peer, over[each.address], each.address)
+                found[each] = tuple((refusal.by, refusal.remedy) for refusal in told)
     except NodeprepError:
-        return {}  # what arrived and was lost is a fault, whoever it was
+        return found  # what arrived and was lost is a fault, whoever it was
     return found

@@ -38,7 +38,7 @@ class Needed:
     def openings(self, machine: MachineView) -> tuple[Opening, ...]:
         """Return what has to be open now. Raises HostError."""
         wanted = roles.openings(self.roles(machine), self.settings.cluster, self.settings.ports)
-        return (*wanted, *_peers(self.settings.peers))
+        return (*wanted, *of_peers(self.settings.peers))
 
 
 def needed(machine: MachineView, settings: Config) -> Needed:
@@ -59,7 +59,7 @@ def openings_of(machine: MachineView, settings: Config) -> tuple[Opening, ...]:
     return needed(machine, settings).openings(machine)
 
 
-def _peers(peers: Peers) -> tuple[Opening, ...]:
+def of_peers(peers: Peers) -> tuple[Opening, ...]:
     """Return the opening of the peers beyond routers, to whom alone it is made."""
     sources = tuple(dict.fromkeys(str(ip_network(peer.address)) for peer in peers.endpoints))
-    return (Opening("udp", peers.port, peers.port, "nodeprep", PEERS, sources),) if sources else ()
+    return (Opening("udp", peers.port, peers.port, "nodeprep", PEERS, sources, ("nodes",)),) if sources else ()

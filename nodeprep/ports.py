@@ -16,7 +16,7 @@ from nodeprep.errors import HostError
 from nodeprep.formats import aws, azure, firewalld, gcp, iptables, nft, table, terraform, ufw
 from nodeprep.formats.sheet import Sheet, Written
 from nodeprep.host.local import LocalMachine
-from nodeprep.openings import needed
+from nodeprep.openings import PEERS, needed, of_peers
 
 FORMATS: dict[str, Callable[[Sheet], Written]] = {
     "table": table.write,
@@ -54,16 +54,20 @@ class Visible(LocalMachine):
 
 
 def sheet_of(machine: Visible, names: tuple[str, ...]) -> Sheet:
-    """Return the openings of these roles, or of the node's own where none is named. Raises NodeprepError."""
+    """Return the openings of these roles, or of the node's own where none is named, and that of the peers' own port.
+
+    Raises NodeprepError.
+    """
     settings = config.load(machine)
     if names:
         origins = (*settings.origins, ("node.roles", "--role"))
         settings = replace(settings, node=replace(settings.node, roles=names), origins=origins)
     chosen = needed(machine, settings).roles(machine)
-    cluster, ports = settings.cluster, settings.ports
+    cluster, ports, beside = settings.cluster, settings.ports, of_peers(settings.peers)
+    by_role = tuple((role.name, roles.openings((role,), cluster, ports)) for role in chosen)
     return Sheet(
-        roles.openings(chosen, cluster, ports),
-        tuple((role.name, roles.openings((role,), cluster, ports)) for role in chosen),
+        (*roles.openings(chosen, cluster, ports), *beside),
+        (*by_role, *(((PEERS, beside),) if beside else ())),
     )
 
 

@@ -23,7 +23,7 @@ class Sheet:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The names of the roles."""
+        """The names of the roles, and of what is opened beside them."""
         return tuple(name for name, _ in self.by_role)
 
     @property

@@ -22,7 +22,7 @@ from tests.lab.tree import Release
 
 HERE = Path(__file__).parent
 DIST = HERE.parents[1] / "dist"
-TOOLS = ("systemd-nspawn", "mmdebstrap", "ip", "nft", "nsenter", "unshare", "dpkg-deb")
+TOOLS = ("systemd-nspawn", "mmdebstrap", "ip", "nft", "nmap", "nsenter", "unshare", "dpkg-deb")
 UNITS = ("-u", "nodeprep-early", "-u", "nodeprep")
 
 _alive: list[Clone] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ import pytest
 from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
 from tests.lab.expectations import ready
-from tests.lab.golden import CONFIGURATION, MAC
+from tests.lab.golden import CONFIGURATION, MAC, Golden
 from tests.lab.lan import LINK, Lan
+from tests.lab.test_firewalls import in_charge, template
 from tests.lab.test_routed import NORTH, SOUTH, placed, south
 
-__all__ = ["south"]  # a fixture
+__all__ = ["south", "template"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("golden")
 
@@ -38,6 +40,31 @@ table inet operator {
 	}
 }
 """
+RICH = 'rule family="ipv4" source address="10.77.0.0/24" port port="10250" protocol="tcp" drop'
+BLOCKS = (
+    (
+        ("ufw allow 22/tcp", "ufw --force enable"),
+        "ufw",
+        "ufw insert 1 deny 10250/tcp",
+        "ufw's rule `deny 10250/tcp`",
+        "ufw disable",
+    ),
+    (
+        ("systemctl start firewalld.service",),
+        "firewalld",
+        f"firewall-cmd --add-rich-rule='{RICH}'",
+        f"firewalld's zone public, rich rule `{RICH}`",
+        "systemctl stop firewalld.service",
+    ),
+    (
+        ("iptables-legacy -P INPUT DROP", "iptables-legacy -A INPUT -i lo -j ACCEPT"),
+        "iptables",
+        "iptables-legacy -I INPUT -p tcp --dport 10250 -j DROP",
+        "iptables-legacy chain INPUT (a rule drops it)",
+        "iptables-legacy -F INPUT",
+    ),
+)
+"""How each is switched on, what it is called, how it blocks one opening, how that is told, and how it is put away."""
 STEAL = """
 import asyncio, sys
 from nodeprep import preview
@@ -75,6 +102,17 @@ def proofs(document: dict[str, Any]) -> dict[str, set[str]]:
     return found
 
 
+def closing(document: dict[str, Any], opening: str) -> tuple[str, str]:
+    """Return who closes an opening, and the command that is told to mend it."""
+    ((who, remedy),) = {
+        (each["by"], each["remedy"])
+        for row in document["openings"]
+        for each in row["proofs"]
+        if row["opening"] == opening and each["proof"] == "blocked here"
+    }
+    return who, remedy[remedy.index("`") + 1 : remedy.rindex("`")]
+
+
 def test_a_peer_proves_every_opening_and_tells_a_local_block_from_one_on_the_path(
     make_clone: MakeClone, lan: Lan
 ) -> None:
@@ -110,6 +148,9 @@ def test_a_peer_proves_every_opening_and_tells_a_local_block_from_one_on_the_pat
     assert found["10256/tcp"] == {"blocked here"}
     assert found["30000-32767/udp"] == {"free", "blocked here"}, "a part of the range"
     assert found["6443/tcp"] == {"free"}
+    who, command = closing(document, "10256/tcp")
+    assert who == "table inet operator chain input (a rule drops it)"
+    assert command == "nft insert rule inet operator input tcp dport 10256 accept"
     told = node.run("nodeprep", "doctor", check=False, timeout=120).stdout
     assert told.startswith("bad: 2380/tcp is blocked on the path (and 2 more)"), told
     assert "security group" in told
@@ -119,6 +160,32 @@ def test_a_peer_proves_every_opening_and_tells_a_local_block_from_one_on_the_pat
     document, _ = doctor(node, "--all")
     (range_row,) = [row for row in document["openings"] if row["opening"] == "30000-32767/tcp"]
     assert [(each["proof"], len(each["ports"])) for each in range_row["proofs"]] == [("free", 2768)]
+
+
+def test_who_blocks_is_named_in_the_words_of_the_firewall_that_is_active_and_its_command_mends_it(
+    template: Golden, make_clone: MakeClone
+) -> None:
+    node, peer = (make_clone(name, mac=MAC, layers=template.layers) for name in ("node", "peer"))
+    for machine in (node, peer):
+        machine.boot(wait=False)
+    for machine in (node, peer):
+        ready(machine)
+    for start, backend, close, who, stop in BLOCKS:
+        for command in start:
+            node.run(*shlex.split(command))
+        node.run("systemctl", "reload", "nodeprep.service")
+        in_charge(node, backend)
+        node.run(*shlex.split(close))
+        document, code = doctor(node)
+        found = proofs(document)
+        assert (code, found.pop("10250/tcp")) == (1, {"blocked here"}), document
+        assert set().union(*found.values()) == {"free"}
+        told, command = closing(document, "10250/tcp")
+        assert told == who
+        assert document["summary"] == f"bad: 10250/tcp is blocked here by {who}"
+        node.run("sh", "-c", command)
+        assert proofs(doctor(node)[0])["10250/tcp"] == {"free"}, command
+        node.run(*shlex.split(stop))
 
 
 def test_a_node_can_have_nobody_but_itself_tried(make_clone: MakeClone) -> None:

@@ -13,6 +13,7 @@ PEER, ADDRESS = "52:54:00:77:00:11", "10.77.0.10"
 API = Opening("tcp", 6443, 6443, "API server", "control-plane")
 ETCD = Opening("tcp", 2380, 2380, "etcd peers", "etcd")
 PORTS = Opening("udp", 30000, 32767, "NodePort services", "worker")
+CHAIN, INSERT = "table inet filter chain input", "`nft insert rule inet filter input udp dport 30000-32767 accept`"
 GOOD = Check("links", Outcome.GOOD, "eth0 up")
 DOUBTFUL = Check("clock", Outcome.DOUBTFUL, "not known to be in sync", "run chrony or systemd-timesyncd")
 BAD = Check("default route", Outcome.BAD, "there is none", "set a gateway")
@@ -39,7 +40,7 @@ def test_where_all_is_free_that_is_the_whole_sentence() -> None:
 
 def test_a_blocked_opening_is_named_first_and_who_blocks_it() -> None:
     found = report(FREE, PARTLY, LOST, checks=(DOUBTFUL, BAD))
-    found.closed_by = {PORTS: "table inet filter chain input"}
+    found.closed_by = {PARTLY: ((CHAIN, INSERT),)}
     assert found.outcome is Outcome.BAD
     assert summary(found) == "bad: 30000-32767/udp is blocked here by table inet filter chain input (and 1 more)"
     assert summary(report(LOST)) == "bad: 2380/tcp is blocked on the path"
@@ -64,7 +65,7 @@ def test_a_check_that_is_bad_is_the_sentence_where_no_opening_is() -> None:
 
 def test_a_person_reads_one_line_then_the_node_then_its_openings() -> None:
     found = report(FREE, PARTLY, LOST, checks=(GOOD, DOUBTFUL))
-    found.closed_by = {PORTS: "table inet filter chain input"}
+    found.closed_by = {PARTLY: ((CHAIN, INSERT), ("ufw's rule `deny 31000:32767/udp`", "`ufw delete deny …`"))}
     found.not_tried = [Opening("icmp", 0, 0, "echo", "cilium")]
     text = render(found).splitlines()
     assert text[0] == summary(found)
@@ -79,12 +80,15 @@ def test_a_person_reads_one_line_then_the_node_then_its_openings() -> None:
     blocked = text.index(
         "  30000-32767/udp      blocked here         NodePort services  (31000, 31500, 32000, 32500 and 1 more)"
     )
-    assert text[blocked + 1].strip() == "by table inet filter chain input"
-    assert "nft list ruleset" in text[blocked + 2]
+    assert text[blocked + 1].strip() == f"by {CHAIN}; ufw's rule `deny 31000:32767/udp`"
+    assert [line.strip() for line in text[blocked + 2 : blocked + 4]] == [INSERT, "`ufw delete deny …`"]
+    found.closed_by = {}
+    assert "nft list ruleset" in render(found), "where nobody was found, where to look"
 
 
 def test_a_program_reads_the_same() -> None:
     found = report(FREE, LOST)
+    found.closed_by = {LOST: ((CHAIN, INSERT),)}  # of another try: what is lost on the path is nobody's here
     told = json.loads(json.dumps(document(found)))
     assert told["schema"] == 1
     assert told["outcome"] == "bad"
@@ -93,3 +97,4 @@ def test_a_program_reads_the_same() -> None:
     (proof,) = told["openings"][1]["proofs"]
     assert (proof["proof"], proof["ports"]) == ("blocked on the path", [2380])
     assert "security group" in proof["remedy"]
+    assert proof["by"] == ""

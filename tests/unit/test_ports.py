@@ -118,6 +118,21 @@ def test_what_is_open_to_anyone_is_said_in_every_format_and_on_standard_error(
         assert anyone not in told.out
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_port_of_peers_beyond_routers_is_written_in_every_format_open_to_them_alone(
+    machine: Visible, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert cli.run(["ports", "--role", "worker", "--format", name]) == 0
+    assert "7878" not in capsys.readouterr().out
+    put(Path(machine.real("")), FILE, NODES + b'[peers]\nunicast = ["10.1.2.3", "fd00::5"]\nport = 7878\n')
+    assert cli.run(["ports", "--role", "worker", "--format", name]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "7878" in told.out and UNKNOWN not in told.out
+    for source in ("10.1.2.3", "fd00::5"):
+        assert source in told.out
+
+
 def test_a_role_that_is_not_there_is_named_with_the_option(
     machine: Visible, capsys: pytest.CaptureFixture[str]
 ) -> None:

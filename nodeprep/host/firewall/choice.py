@@ -21,8 +21,11 @@ class Firewall(Protocol):
     """A backend. Methods raise HostError."""
 
     name: str
-    owned: re.Pattern[str]
-    """Titles of chains that it opens in, as `ForeignChain` has them."""
+
+    @property
+    def owned(self) -> re.Pattern[str]:
+        """Chains that it closes with, title and reason, as `ForeignChain` has them."""
+        ...
 
     def active(self) -> bool:
         """Say whether it decides on this machine what comes in."""
@@ -79,8 +82,9 @@ class Firewalls:
     def closed_by(self, openings: tuple[Opening, ...]) -> tuple[str, ...]:
         """Return the chains of others that may close these openings, and how. Raises HostError."""
         owned = self._driven.owned if self._driven else None
-        chains = (*self._nftables.closed_by(openings), *self._iptables.closed_by(openings))
-        return tuple(f"{each.title} ({each.reason})" for each in chains if not (owned and owned.search(each.title)))
+        chains = self._iptables.closed_by(openings, self._nftables.closed_by(openings))
+        told = (f"{each.title} ({each.reason})" for each in chains)
+        return tuple(each for each in told if not (owned and owned.search(each)))
 
     def remarks(self, openings: tuple[Opening, ...], mode: str) -> tuple[str, ...]:
         """Return what an operator should know besides. Raises HostError."""

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping
 from nodeprep.errors import HostError
 from nodeprep.host.firewall.invocation import run
 from nodeprep.host.firewall.nftables import ForeignChain
-from nodeprep.host.firewall.xtables import CHAIN, Filter, accepts, alike, parse, quoted, rules
+from nodeprep.host.firewall.passage import Packet, Stop, packets, stop_of
+from nodeprep.host.firewall.xtables import CHAIN, Filter, alike, parse, quoted, rules
 from nodeprep.model import Opening
 
 WORLDS = ("legacy", "nft")
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
+FAMILIES = {4: "ip", 6: "ip6"}
 TABLES = {4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names"}
 """The tables of the legacy world; to list one that is not there would make it."""
 
@@ -28,7 +30,8 @@ class Iptables:
     """The backend. `prefix` goes before every program, as ("ip", "netns", "exec", NAME) does."""
 
     name = "iptables"
-    owned = re.compile(r"table ip6? filter chain INPUT")
+    owned = re.compile(r"(?!)")
+    """What closes in spite of our chain stands before it, and is an operator's."""
 
     def __init__(self, prefix: tuple[str, ...] = ()) -> None:
         self._prefix = prefix
@@ -84,19 +87,37 @@ class Iptables:
                     return False
         return True
 
-    def closed_by(self, openings: Iterable[Opening]) -> tuple[ForeignChain, ...]:
-        """Return the INPUT chains of the legacy world, which nft does not show, that may close these openings.
+    def closed_by(self, openings: Iterable[Opening], shown: Iterable[ForeignChain] = ()) -> tuple[ForeignChain, ...]:
+        """Return the chains that close these openings to those whom they are for, kube-proxy's and a CNI's apart.
 
-        One that jumps to our chain does not. Raises HostError.
+        shown: what nft(8) shows, of which those are left out that are read here. Raises HostError.
         """
-        wanted, closing = tuple(openings), []
-        for (world, version), there in self._seen().items():
-            if world != "legacy" or there.jumps:
-                continue
-            shut = tuple(opening for opening in wanted if not any(accepts(rule, opening) for rule in there.input))
-            if there.reason and shut:
-                closing.append(ForeignChain(f"{PROGRAMS[version]}-legacy chain INPUT", there.reason, shut))
-        return tuple(closing)
+        wanted, seen, found = tuple(openings), self._seen(), dict[tuple[str, str], list[Opening]]()
+        for (world, version), there in seen.items():
+            for opening in wanted:
+                stops = (stop_of(there, packet) for packet in packets(opening, version))
+                if stop := next((each for each in stops if each), None):
+                    title = f"{PROGRAMS[version]}-{world} chain {stop.chain}"
+                    found.setdefault((title, stop.reason), []).append(opening)
+        closing = (ForeignChain(title, reason, tuple(shut)) for (title, reason), shut in found.items())
+        return (*_beside(shown, seen), *closing)
+
+    def beside(self, shown: Iterable[ForeignChain]) -> tuple[ForeignChain, ...]:
+        """Return the chains that nft(8) shows, without those that are read here. Raises HostError."""
+        return _beside(shown, self._seen())
+
+    def own(self, version: int) -> str:
+        """Return the program that `iptables` is on this machine, for IPv4 or IPv6. Raises HostError."""
+        return f"{PROGRAMS[version]}-{'nft' if 'nf_tables' in self._checked('iptables', '--version') else 'legacy'}"
+
+    def stops(self, packet: Packet) -> tuple[tuple[str, Stop], ...]:
+        """Return where a packet is refused, whoever's the chain is, and of which program. Raises HostError."""
+        found = (
+            (f"{PROGRAMS[version]}-{world}", stop_of(there, packet, spares=False))
+            for (world, version), there in self._seen().items()
+            if version == packet.version
+        )
+        return tuple((program, stop) for program, stop in found if stop)
 
     def remarks(self, _openings: Iterable[Opening], _mode: str) -> tuple[str, ...]:
         """Return what an operator should know besides: nothing."""
@@ -106,8 +127,7 @@ class Iptables:
         """Return the worlds that openings are made in: those in use, else the one that `iptables` is here."""
         if used := _used(seen):
             return used
-        said = self._checked("iptables", "--version")
-        return ("nft" if "nf_tables" in said else "legacy",)
+        return (self.own(4).rpartition("-")[2],)
 
     def _seen(self) -> Seen:
         """Return the filter tables that are there, of the worlds whose programs are installed. Raises HostError."""
@@ -148,6 +168,11 @@ class Iptables:
             words = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
             raise HostError(f"{argv[0]}: {words}")
         return done.stdout
+
+
+def _beside(shown: Iterable[ForeignChain], seen: Seen) -> tuple[ForeignChain, ...]:
+    read = {f"table {FAMILIES[version]} filter chain INPUT" for world, version in seen if world == "nft"}
+    return tuple(chain for chain in shown if chain.title not in read)
 
 
 def _used(seen: Seen) -> tuple[str, ...]:

@@ -26,9 +26,13 @@ _SPARED = re.compile(r"(?i)nodeprep |(\S+ )?(kube|cali|cilium|flannel)")
 """Our table, and tables or chains of kube-proxy or a CNI."""
 
 
+HOOKS = ("prerouting", "input")
+"""What comes in passes both."""
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignChain:
-    """A base chain of somebody else on the input hook that does not end in an accept."""
+    """A base chain of somebody else on the way in that does not end in an accept."""
 
     title: str
     """As nft(8) is asked for it: table inet filter chain input."""
@@ -83,7 +87,11 @@ class Nftables:
         wanted, closing = tuple(openings), []
         for chain in (made["chain"] for made in self._list("chains") or () if "chain" in made):
             family, table, name = chain["family"], chain["table"], chain["name"]
-            if chain.get("hook") != "input" or family not in ("inet", "ip", "ip6") or _SPARED.match(f"{table} {name}"):
+            if (
+                chain.get("hook") not in HOOKS
+                or family not in ("inet", "ip", "ip6")
+                or _SPARED.match(f"{table} {name}")
+            ):
                 continue
             listed = self._list("chain", family, table, name) or ()
             rules = [made["rule"].get("expr", []) for made in listed if "rule" in made]

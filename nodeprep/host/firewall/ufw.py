@@ -16,7 +16,9 @@ from nodeprep.host import programs
 from nodeprep.host.files import Files
 from nodeprep.host.firewall.invocation import run
 from nodeprep.host.firewall.iptables import PROGRAMS, Iptables
+from nodeprep.host.firewall.passage import Network
 from nodeprep.host.firewall.services import PREFIX, Service, services
+from nodeprep.host.firewall.tuples import ANY, covers, listed, spoken
 from nodeprep.model import ICMP_ECHO, Opening
 
 CONFIGURATION = "/etc/ufw/ufw.conf"
@@ -28,7 +30,6 @@ TIMEOUT_S = 30.0
 HOOKS = ("INPUT", "FORWARD", "OUTPUT")
 KINDS = ("before-logging", "before", "after", "after-logging", "reject", "track")
 """The chains that ufw leads each hook to, in this order."""
-ANY = {4: "0.0.0.0/0", 6: "::/0"}
 
 Tuple = tuple[str, str, str, str]
 """Protocol, ports, source and profile of a rule that allows it."""
@@ -40,11 +41,16 @@ class Ufw:
     """The backend."""
 
     name = "ufw"
-    owned = re.compile(r"table ip6? filter chain INPUT")
 
     def __init__(self, files: Files, iptables: Iptables) -> None:
         self._files = files
         self._iptables = iptables
+
+    @property
+    def owned(self) -> re.Pattern[str]:
+        """Its own chains, and where it is told to leave IPv6, which it then closes, the way in of that."""
+        sixth = "" if self._setting(DEFAULTS, "IPV6") == "yes" else r"|ip6tables-\w+ chain INPUT \(policy"
+        return re.compile(f"chain ufw6?-{sixth}")
 
     def active(self) -> bool:
         """Say whether ufw is enabled and its rules are in force. Raises HostError."""
@@ -89,14 +95,27 @@ class Ufw:
         told = []
         if mode == "enforce" and self._setting(DEFAULTS, "DEFAULT_INPUT_POLICY") == "ACCEPT":
             told.append("mode enforce closes nothing: ufw allows incoming traffic by default (`ufw default deny`)")
-        for words in self._listed():
-            if words[0] in ("deny", "reject") and (shut := [each for each in openings if _covers(words, each)]):
-                rule = f"{words[0]} {words[2]}/{words[1]} from {words[5]}"
-                told.append(f"ufw's rule `{rule}` comes before {', '.join(each.title for each in shut)}")
+        shut: dict[str, list[str]] = {}
+        for opening in openings:
+            if words := self.refusing(opening):
+                shut.setdefault(spoken(words), []).append(opening.title)
+        told += [f"ufw's rule `{rule}` comes before {', '.join(titles)}" for rule, titles in shut.items()]
         if self._drops_pods():
             policy = "DEFAULT_FORWARD_POLICY in /etc/default/ufw"
             told.append(f"ufw forwards nothing for pods: set {policy} to ACCEPT, or `ufw route allow` their networks")
         return tuple(told)
+
+    def refusing(self, opening: Opening, source: Network | None = None) -> list[str]:
+        """Return the words of the first of its rules about some of an opening if it refuses, else nothing.
+
+        source: whom it is to let in; else whom the opening is for.
+        """
+        for path in RULES:
+            rules = listed(self._files.read_text(path) or "")
+            first = next((words for words in rules if covers(words, opening, source)), [])
+            if first and first[0].partition("_")[0] in ("deny", "reject"):
+                return first
+        return []
 
     def _drops_pods(self) -> bool:
         """Say whether this node forwards and ufw refuses what it forwards, with no word for it of anybody's."""
@@ -119,11 +138,8 @@ class Ufw:
         return {path: self._files.read_text(path) or "" for path in self._files.glob(f"{PROFILES}*")}
 
     def _listed(self) -> Iterator[list[str]]:
-        """Yield the words of each rule: action, protocol, ports, destination, source's ports, source, profile, ..."""
         for path in RULES:
-            for line in (self._files.read_text(path) or "").splitlines():
-                if line.startswith("### tuple ###"):
-                    yield line.split()[3:]
+            yield from listed(self._files.read_text(path) or "")
 
     def _tuples(self) -> frozenset[Tuple]:
         """Return the rules that name a profile of ours."""
@@ -272,15 +288,3 @@ def _of(rules: Iterable[Tuple], name: str) -> frozenset[tuple[str, str]]:
 def _pairs(rules: Iterable[Tuple]) -> frozenset[tuple[str, str]]:
     """Return source and profile of each rule, as it was asked for."""
     return frozenset((source, name) for _, _, source, name in rules)
-
-
-def _covers(words: Sequence[str], opening: Opening) -> bool:
-    """Say whether a rule is about some of the ports of an opening, from anywhere or from one of its sources."""
-    if words[1] not in ("any", opening.protocol) or words[3] not in ANY.values():
-        return False
-    if words[5] not in (*ANY.values(), *opening.sources):
-        return False
-    ranges = (part.partition(":") for part in words[2].split(",") if part[:1].isdigit())
-    return words[2] == "any" or any(
-        int(first) <= opening.last_port and opening.first_port <= int(last or first) for first, _, last in ranges
-    )

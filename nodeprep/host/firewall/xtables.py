@@ -23,8 +23,8 @@ COMMENT_CHARACTERS = 200  # XT_MAX_COMMENT_LEN is 256 bytes
 
 Rule: TypeAlias = tuple[str, ...]
 
-_SPARED = re.compile(r"(?i)(kube|cali|cilium|flannel|weave)")
-_REFUSALS = ("DROP", "REJECT")
+SPARED = re.compile(r"(?i)(kube|cali|cilium|flannel|weave)")
+REFUSALS = ("DROP", "REJECT")
 _COMMENT = re.compile(r"[^ -~]|[\"'\\`]")
 
 
@@ -62,7 +62,7 @@ class Filter:
     @property
     def theirs(self) -> tuple[Rule, ...]:
         """The rules of INPUT that are an operator's: neither ours nor kube-proxy's or a CNI's."""
-        return tuple(rule for rule in self.input if not _SPARED.match(_target(rule)))
+        return tuple(rule for rule in self.input if not SPARED.match(target_of(rule)))
 
     @property
     def reason(self) -> str:
@@ -72,12 +72,12 @@ class Filter:
 
     def refusal(self, rule: Rule) -> str:
         """Return "drop" or "reject" if a rule does that, by itself or in a chain it jumps to, to all that is left."""
-        target = _target(rule)
-        if _narrowing(rule) or _SPARED.match(target):
+        target = target_of(rule)
+        if _narrowing(rule) or SPARED.match(target):
             return ""
         last = ((self.chains or {}).get(target) or ((),))[-1]
-        refused = target if target in _REFUSALS else _target(last) if not _narrowing(last) else ""
-        return refused.lower() if refused in _REFUSALS else ""
+        refused = target if target in REFUSALS else target_of(last) if not _narrowing(last) else ""
+        return refused.lower() if refused in REFUSALS else ""
 
 
 def parse(saved: str) -> Filter | None:
@@ -155,30 +155,12 @@ def quoted(rule: Rule) -> str:
     return " ".join(word if re.fullmatch(r"[\w!:/.,+-]+", word) else f'"{word}"' for word in rule)
 
 
-def accepts(rule: Rule, opening: Opening) -> bool:
-    """Say whether a rule accepts an opening whatever else the packet says."""
-    if _target(rule) != "ACCEPT" or "-i" in rule:
-        return False
-    left, protocol = _stripped(rule), _protocol(rule)
-    if not left:
-        return protocol in ("all", opening.protocol) or str(number(protocol)) in _numbers(opening)
-    if len(left) != 2 or left[0] not in ("--dport", "--dports") or not opening.ports or opening.protocol != protocol:
-        return False
-    ranges = (part.partition(":") for part in left[1].split(","))
-    return any(
-        int(first) <= opening.first_port and opening.last_port <= int(last or first) for first, _, last in ranges
-    )
-
-
-def _numbers(opening: Opening) -> tuple[str, ...]:
-    return () if opening.ports else tuple(map(str, numbers(opening.protocol)))
-
-
 def _protocol(rule: Rule) -> str:
     return next((rule[at + 1] for at, word in enumerate(rule) if word == "-p"), "all")
 
 
-def _target(rule: Rule) -> str:
+def target_of(rule: Rule) -> str:
+    """Return where a rule leads: ACCEPT, DROP, the name of a chain; "" where it only counts."""
     return next((rule[at + 1] for at, word in enumerate(rule[:-1]) if word in ("-j", "-g")), "")
 
 
