@@ -1,7 +1,7 @@
 """The package on a machine: installed, upgraded, removed and purged it changes no identity and leaves nothing behind.
 
-`tests/lab/former` is what a machine had that was adopted by nodeprep as of commit 3fc0863, and was READY: its state, its
-configuration, and what its stamp has fingerprints of. Nobody else ever had these keys.
+`tests/lab/former` is what a machine had that was adopted by nodeprep as of commit 3fc0863, and was READY: its state,
+its configuration, and what its stamp has fingerprints of. Nobody else ever had these keys.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.lab.traces import administer
 from tests.lab.tree import Release, base_tree
 
 FORMER = Path(__file__).with_name("former")
+AUTOPKGTESTS = Path(__file__).parents[2] / "debian/tests"
 SECRET = ("fleet.key", "stamp.json", "ssh_host_ed25519_key", "secret_key")
 STAMP = "/var/lib/nodeprep/stamp.json"
 CONFIGURATION = "/etc/nodeprep/nodeprep.toml"
@@ -43,7 +44,8 @@ root=$1; shift
 mount --make-rprivate /
 mount --rbind /proc "$root/proc"
 mount --rbind /dev "$root/dev"
-exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive dpkg "$@"
+exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+    AUTOPKGTEST_TMP=/srv "$@"
 """
 
 
@@ -91,15 +93,16 @@ def furnish(root: Path, *, with_state: bool = False) -> None:
     (root / PROFILE_PATH.lstrip("/")).chmod(0o600)
 
 
-def dpkg(image: Disk, *words: str, deb: Path | None = None) -> None:
-    """Run dpkg in the image, as an image builder does."""
-    if deb:
-        shutil.copyfile(deb, image.root / "root/package.deb")
+def run(image: Disk, *words: str, file: Path | None = None) -> None:
+    """Run a program in the image, as an image builder does, with a file as its last word."""
+    if file:
+        shutil.copy(file, image.root / "root" / file.name)
+        words += (f"/root/{file.name}",)
     try:
-        argv = ("unshare", "--mount", "--net", "sh", "-c", IN_IMAGE, "sh", str(image.root), *words)
-        administer(*argv, *(("/root/package.deb",) if deb else ()), timeout_s=120.0)
+        administer("unshare", "--mount", "--net", "sh", "-c", IN_IMAGE, "sh", str(image.root), *words, timeout_s=120.0)
     finally:
-        (image.root / "root/package.deb").unlink(missing_ok=True)
+        if file:
+            (image.root / "root" / file.name).unlink()
 
 
 def others(image: Disk) -> dict[str, Entry]:
@@ -112,16 +115,15 @@ def others(image: Disk) -> dict[str, Entry]:
 
 
 def written(image: Disk) -> dict[str, Entry]:
-    """Return what was written to the disk beside the books; of a folder not its time, which tells of its content only."""
+    """Return what was written to the disk beside the books; a folder's time does not count, its content does."""
     found = {}
     for path, entry in image.snapshot().items():
         if stat.S_ISDIR(entry.mode):
             base = image.layers[-1] / path[1:]
             if base.is_dir() and base.stat().st_mode == entry.mode:
                 continue
-            entry = entry._replace(mtime_ns=0)
         if not is_below(path, BOOKS):
-            found[path] = entry
+            found[path] = entry._replace(mtime_ns=0) if stat.S_ISDIR(entry.mode) else entry
     return found
 
 
@@ -136,26 +138,41 @@ def test_in_an_image_it_changes_nothing_that_is_not_its_own_and_a_purge_leaves_n
     before = written(image)
     assert {"/etc/machine-id", "/etc/hostname", "/etc/ssh/ssh_host_ed25519_key", PROFILE_PATH} <= set(before)
 
-    dpkg(image, "--install", deb=former)
+    run(image, "dpkg", "--install", file=former)
     assert changed(before, others(image)) == set()
     key = (image.root / "etc/nodeprep/fleet.key").read_text()
     with (image.root / CONFIGURATION.lstrip("/")).open("a") as configuration:
         configuration.write('\n[node]\nroles = ["worker"]\n')
     chosen = (image.root / CONFIGURATION.lstrip("/")).read_text()
 
-    dpkg(image, "--install", deb=deb)
+    run(image, "dpkg", "--install", file=deb)
     assert changed(before, others(image)) == set()
     assert (image.root / "etc/nodeprep/fleet.key").read_text() == key
     assert (image.root / CONFIGURATION.lstrip("/")).read_text() == chosen, "without a question"
     assert (image.root / "var/lib/nodeprep/baked-offline").exists()
 
-    dpkg(image, "--remove", "nodeprep")
+    run(image, "dpkg", "--remove", "nodeprep")
     assert changed(before, others(image)) == set()
     assert (image.root / CONFIGURATION.lstrip("/")).read_text() == chosen, "what an operator wrote stays"
     assert (image.root / "etc/nodeprep/fleet.key").read_text() == key
 
-    dpkg(image, "--purge", "nodeprep")
+    run(image, "dpkg", "--purge", "nodeprep")
     assert changed(before, written(image)) == set()
+
+
+def test_the_packages_own_test_of_an_image_passes(image: Disk, deb: Path) -> None:
+    run(image, "dpkg", "--install", file=deb)
+    run(image, "sh", file=AUTOPKGTESTS / "image")
+
+
+def test_the_packages_own_test_of_a_machine_passes(make_clone: MakeClone, release: Release, deb: Path) -> None:
+    machine = make_clone("machine", mac=MAC, layers=(base_tree(release),))
+    furnish(machine.root)
+    machine.boot()
+    shutil.copyfile(deb, machine.path(f"/root/{deb.name}"))
+    machine.run("dpkg", "--install", f"/root/{deb.name}", timeout=120.0)
+    shutil.copy(AUTOPKGTESTS / "machine", machine.path("/root/machine"))
+    machine.run("env", "AUTOPKGTEST_TMP=/srv", "/root/machine", timeout=120.0)
 
 
 def changed(before: dict[str, Entry], after: dict[str, Entry]) -> set[str]:

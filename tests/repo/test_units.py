@@ -31,9 +31,9 @@ GATED = (
 )
 ORDERING = re.compile(r"(After|Before|Wants|Requires|Conflicts|RequiresMountsFor|DefaultDependencies)=")
 
-# systemd-analyze's exposure, 0 (none) to 10; they may only go down. More than half of what the daemon has left is what it
-# is for: root, the machine's own network and its owners (1.1), packet and Internet sockets (0.5), the rights of network,
-# files and memory of others (1.0). Without the last, CAP_SYS_PTRACE, it would be 2.7.
+# systemd-analyze's exposure, 0 (none) to 10; they may only go down. What the daemon has left is what it is for: root,
+# the machine's own network and its owners, packet and Internet sockets, rights over network, files, others' memory.
+# Those alone are more than 2.5; without the last, CAP_SYS_PTRACE, it would be 2.7.
 EXPOSURE = {"nodeprep-early.service": 2.3, "nodeprep.service": 2.9}
 
 
