@@ -29,7 +29,8 @@ NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
 NEED_REPO := faketime git groff lintian man-db python3-build python3-installer rpm systemd tshark
 NEED_VM := e2fsprogs iproute2 openssh-client qemu-system-x86 qemu-utils util-linux
-NEED_LAB := debian-archive-keyring dnsmasq-base etcd-client etcd-server iproute2 mmdebstrap procps systemd-container util-linux
+NEED_LAB := debian-archive-keyring dnsmasq-base dpkg-dev etcd-client etcd-server iproute2 mmdebstrap piuparts procps \
+	systemd-container util-linux
 
 # $(call need,PACKAGES): one question to dpkg, and apt-get only if the answer is no.
 need = have=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | sed -n 's/ installed$$//p' \
