@@ -27,10 +27,10 @@ NEED_UNIT := dbus-daemon etcd-client etcd-server iproute2 iptables openssl pytho
 NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3-all python3-setuptools
 # The compiler's part is for systemd-python, which the index has as source only.
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
-NEED_REPO := fish git groff lintian man-db systemd tshark zsh
+NEED_REPO := faketime fish git groff lintian man-db python3-build python3-installer rpm systemd tshark zsh
 NEED_VM := e2fsprogs iproute2 openssh-client qemu-system-x86 qemu-utils util-linux
-NEED_LAB := debian-archive-keyring dnsmasq-base etcd-client etcd-server iproute2 mmdebstrap nmap procps systemd-container \
-	util-linux
+NEED_LAB := debian-archive-keyring dnsmasq-base dpkg-dev etcd-client etcd-server iproute2 mmdebstrap nmap piuparts procps \
+	systemd-container util-linux
 
 # $(call need,PACKAGES): one question to dpkg, and apt-get only if the answer is no.
 need = have=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | sed -n 's/ installed$$//p' \

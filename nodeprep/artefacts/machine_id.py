@@ -14,6 +14,7 @@ from nodeprep.model import Artefact, Claim, Finding, Kind, Lacking, Reading, Sta
 from nodeprep.steps import Action, Fresh, RunProgram, Situation, WriteFile
 
 PATH = "/etc/machine-id"
+MOUNT = r"etc-machine\x2did.mount"
 
 
 def observe(machine: MachineView) -> Reading:
@@ -28,9 +29,10 @@ def observe(machine: MachineView) -> Reading:
 def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
     """Write the fresh one.
 
-    PID 1 mounts a transient ID over the file while the root file system is read-only; no rename gets past that.
+    PID 1 mounts a transient ID over the file while the root file system is read-only; no rename gets past that. It is
+    asked to take the mount away: umount(8) would do so in our own mount namespace only.
     """
-    uncover = (RunProgram(("umount", PATH)),) if PATH in situation.mount_points else ()
+    uncover = (RunProgram(("systemctl", "stop", MOUNT)),) if PATH in situation.mount_points else ()
     return (*uncover, WriteFile(PATH, f"{fresh.machine_id}\n".encode(), 0o444))
 
 

@@ -182,6 +182,8 @@ class Files:
         with named(path):
             real = self.real(path)
             folder = os.path.dirname(real)
+            if path.startswith(f"{STATE}/"):
+                os.makedirs(self.real(STATE), mode=0o700, exist_ok=True)  # not everybody's, whoever comes first
             if not os.path.isdir(folder):
                 os.makedirs(folder, mode=0o755)
             part = temporary(real)

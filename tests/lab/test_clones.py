@@ -62,6 +62,26 @@ def test_a_clone_with_another_platform_is_renewed_early_without_a_reboot(
     assert {name: found["origin"][name] for name in ARTEFACTS} == {name: before[name] for name in ARTEFACTS}
 
 
+def test_a_machine_id_that_pid_1_mounted_over_its_file_is_taken_away_and_renewed(
+    template: Golden, make_clone: MakeClone, tmp_path: Path
+) -> None:
+    # As with a transient ID; no rename gets past the mount, and the early run has a mount namespace of its own.
+    machine = make_clone("transient", mac=MACS[0], layers=template.layers)
+    platform.present(machine, UUIDS[0], MACS[0])
+    old = machine.read("/etc/machine-id")
+    mounted = tmp_path / "machine-id"
+    mounted.write_text(old)
+    machine.boot(nspawn_arguments=(f"--bind-ro={mounted}:/etc/machine-id",))
+    document = ready(machine)
+    assert document["node"]["origin"] == "clone"
+    assert "renewed machine-id" in early_journal(machine)
+    assert " /etc/machine-id " not in machine.run("cat", "/proc/1/mountinfo").stdout
+    new = machine.read("/etc/machine-id")
+    assert new != old
+    assert machine.run("hostnamectl", "status").stdout.count(new.strip()) == 1, "and PID 1 knows it"
+    assert machine.failed_units() == ()
+
+
 def test_a_machine_that_was_only_moved_keeps_its_identity(template: Golden, make_clone: MakeClone) -> None:
     machine = make_clone("moved", mac=platform.MAC, layers=template.layers)
     machine.boot()

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -509,6 +510,15 @@ def test_our_own_files_leave_nothing_in_the_attic(root: Path, machine: Files) ->
     assert mode(root / "run/nodeprep/status.json") == 0o600
     assert [path.name for path in (root / "run/nodeprep").iterdir()] == ["status.json"]
     assert not Path(f"{root}{ATTIC}").exists()
+
+
+@pytest.mark.parametrize("name", ["stamp.json", "held/salt-minion.service"])
+def test_whatever_writes_into_the_state_folder_first_makes_it_roots_alone(
+    root: Path, machine: Files, name: str
+) -> None:
+    shutil.rmtree(root / "var/lib/nodeprep", ignore_errors=True)
+    machine.write_own(f"/var/lib/nodeprep/{name}", b"1", 0o600)
+    assert mode(root / "var/lib/nodeprep") == 0o700
 
 
 def test_what_is_not_there_is_removed_already(root: Path, machine: Files) -> None:
