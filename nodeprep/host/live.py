@@ -31,6 +31,8 @@ from nodeprep.steps import SetProfile
 
 T = TypeVar("T")
 CALL_TIMEOUT_S = 90.0
+LATE_S = 3.0
+"""Enough for a profile that was changed; more, for a server that did not answer before, would only hold the boot."""
 VIEW_TRIES = 4
 VIEW_AGAIN_S = 0.3
 POLL_S = 0.1
@@ -50,6 +52,7 @@ class Live:
         self._network = NetworkManager(bus)
         self._files: Files = Files("live")
         self._links: tuple[Link, ...] = ()
+        self._is_late = False
         self._firewalld = Firewalld(bus, self._in_loop, lambda: [link.name for link in self._links])
         iptables = Iptables()
         self.firewalls = Firewalls((self._firewalld, Ufw(Files("live"), iptables)), iptables, Nftables())
@@ -57,8 +60,14 @@ class Live:
     async def settled(self, timeout_s: float) -> bool:
         """Wait until the managers have finished what they start at boot; whether they have, or are not there at all.
 
-        What a daemon that was cut off had on trial is undone before.
+        What a daemon that was cut off had on trial is undone before. Once that took longer than there was time, a link
+        waits for what may never come, such as a DHCP server: from then on it is waited for LATE_S at most.
         """
+        settled = await self._settled(min(timeout_s, LATE_S) if self._is_late else timeout_s)
+        self._is_late = self._is_late or not settled
+        return settled
+
+    async def _settled(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         try:
             await asyncio.to_thread(trial.recover, self._files, self._manager)

@@ -15,7 +15,6 @@ import pytest
 
 from tests.bench import page
 from tests.bench.costs import Cost
-from tests.lab import conftest as lab
 from tests.lab.clone import Clone
 from tests.lab.conftest import TOOLS, deb, golden, lan, make_clone, store, swept
 from tests.lab.expectations import ready
@@ -33,8 +32,7 @@ Measured = Callable[[Cost, float], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the lab, and one that writes the table."""
-    lab.pytest_addoption(parser)
+    """Add the option that writes the table."""
     parser.getgroup("bench").addoption("--write", type=Path, help="the page to write the table to")
 
 

@@ -11,7 +11,7 @@ import pytest
 from nodeprep.host import hostnamed, links
 from nodeprep.host.bus import Bus
 from nodeprep.host.files import Files
-from nodeprep.host.live import NETWORKD, Live
+from nodeprep.host.live import LATE_S, NETWORKD, Live
 from nodeprep.host.network import ifupdown, netplan, networkd, trial
 from nodeprep.host.network.networkmanager import NetworkManager
 from nodeprep.model import Link, Profile
@@ -109,3 +109,22 @@ def test_networkd_is_waited_for_but_not_for_ever_and_a_trial_is_undone_before(
     assert len(undone) == 1
     starting[:] = [True]
     assert not asyncio.run(settled(0.0))
+
+
+def test_after_a_wait_that_was_in_vain_nobody_waits_as_long_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    answers = [True, False, False, True, True]
+
+    async def settled(self: Live, timeout_s: float) -> bool:
+        waits.append(timeout_s)
+        return answers[len(waits) - 1]
+
+    async def several() -> None:
+        live = Live(NobodysBus())
+        for _ in answers[:-1]:
+            await live.settled(20.0)
+        await live.settled(1.0)
+
+    monkeypatch.setattr(Live, "_settled", settled)
+    asyncio.run(several())
+    assert waits == [20.0, 20.0, LATE_S, LATE_S, 1.0]
