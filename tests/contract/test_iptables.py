@@ -307,6 +307,21 @@ def test_the_legacy_world_is_told_of_where_another_backend_opens(quiet_segment: 
     assert firewall.closed_by(OPENINGS) == ()
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_rule_of_an_operator_s_before_our_jump_is_told_of_and_what_nft_shows_of_it_is_not(
+    quiet_segment: Segment, firewall: Iptables, world: str
+) -> None:
+    api = f"-p {API.protocol} --dport {API.ports}"
+    load(quiet_segment.inside, world, CLOSED)
+    firewall.apply(OPENINGS, "open", SSH)
+    assert firewall.closed_by(OPENINGS, Nftables(quiet_segment.inside.prefix).closed_by(OPENINGS)) == ()
+    quiet_segment.inside.run(f"iptables-{world}", "-I", "INPUT", *api.split(), "-j", "DROP")
+    closing = firewall.closed_by(OPENINGS, Nftables(quiet_segment.inside.prefix).closed_by(OPENINGS))
+    assert [(chain.title, chain.reason, chain.openings) for chain in closing] == [
+        (f"iptables-{world} chain INPUT", "a rule drops it", (API,))
+    ]
+
+
 def test_without_its_programs_there_is_nothing_to_drive(
     quiet_segment: Segment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

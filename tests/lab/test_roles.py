@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
-from tests.lab.expectations import ready, status
+from tests.lab.expectations import ready
 from tests.lab.golden import MAC, Golden
 from tests.lab.lan import Lan
 from tests.lab.outside import (
@@ -23,13 +24,12 @@ from tests.lab.outside import (
     SSH,
     expected,
     listen,
-    needs,
     scan,
     scan_protocols,
     targets,
     whole_protocols,
 )
-from tests.lab.test_firewalls import OPERATORS, configure, template, warnings
+from tests.lab.test_firewalls import OPERATORS, configure, look, template, warnings
 
 __all__ = ["template"]  # a fixture
 
@@ -67,9 +67,8 @@ class Wall:
     backend: str
     start: Callable[[Clone], None]
     reload: tuple[str, ...]
-    close: Callable[[Clone], str]
-    """Shut everybody out but SSH; return what is to be said of that."""
-    opened_again: tuple[str, ...]
+    close: tuple[str, ...]
+    """Who shuts everybody out but SSH, of CLOSERS."""
     mode: str = "open"
 
 
@@ -92,32 +91,35 @@ def start_iptables(world: str) -> Callable[[Clone], None]:
     return start
 
 
-def close_with_nft(machine: Clone) -> str:
+def close_with_nft(machine: Clone) -> None:
     machine.run("nft", "-f", "-", stdin=OPERATORS_TABLE)
-    return "table inet operator chain input (policy drop)"
 
 
-def close_with_legacy(machine: Clone) -> str:
-    for program, rules in (
-        ("iptables", OPERATORS),
-        ("ip6tables", OPERATORS.replace("icmp", "ipv6-icmp")),
-    ):
-        machine.run(f"{program}-legacy-restore", stdin=rules)
-    return "ip6tables-legacy chain INPUT (policy drop)"
+def close_with_legacy(machine: Clone) -> None:
+    machine.run("iptables-legacy-restore", stdin=OPERATORS)
+    machine.run("ip6tables-legacy-restore", stdin=OPERATORS.replace("icmp", "ipv6-icmp"))
 
 
-OPEN_NFT = ("nft", "delete", "table", "inet", "operator")
-OPEN_LEGACY = ("sh", "-c", "for each in iptables ip6tables; do $each-legacy -P INPUT ACCEPT; $each-legacy -F; done")
+CLOSERS = {
+    "nft": (
+        close_with_nft,
+        "table inet operator chain input (policy drop)",
+        ("nft", "delete", "table", "inet", "operator"),
+    ),
+    "legacy": (
+        close_with_legacy,
+        "ip6tables-legacy chain INPUT (policy drop)",
+        ("sh", "-c", "for each in iptables ip6tables; do $each-legacy -P INPUT ACCEPT; $each-legacy -F; done"),
+    ),
+}
+"""How somebody closes what no accept of ours opens, what is said of him, and how he lets it be."""
+RULES = ("systemctl", "restart", "operator-rules.service")
 WALLS = {
-    "firewalld": Wall("firewalld", start_firewalld, ("firewall-cmd", "--reload"), close_with_legacy, OPEN_LEGACY),
-    "ufw": Wall("ufw", start_ufw, ("ufw", "reload"), close_with_legacy, OPEN_LEGACY),
-    "nftables": Wall("nftables", lambda _: None, ("nft", "flush", "ruleset"), close_with_nft, OPEN_NFT, mode="enforce"),
-    "iptables-legacy": Wall(
-        "iptables", start_iptables("legacy"), ("systemctl", "restart", "operator-rules"), close_with_nft, OPEN_NFT
-    ),
-    "iptables-nft": Wall(
-        "iptables", start_iptables("nft"), ("systemctl", "restart", "operator-rules"), close_with_nft, OPEN_NFT
-    ),
+    "firewalld": Wall("firewalld", start_firewalld, ("firewall-cmd", "--reload"), ("legacy", "nft")),
+    "ufw": Wall("ufw", start_ufw, ("ufw", "reload"), ("legacy", "nft")),
+    "nftables": Wall("nftables", lambda _: None, ("nft", "flush", "ruleset"), ("nft",), mode="enforce"),
+    "iptables-legacy": Wall("iptables", start_iptables("legacy"), RULES, ("nft",)),
+    "iptables-nft": Wall("iptables", start_iptables("nft"), RULES, ("nft",)),
 }
 
 
@@ -127,10 +129,15 @@ def told(machine: Clone) -> dict[str, Any]:
     return document
 
 
+def is_told(machine: Clone, what: str, *, so: bool = True) -> bool:
+    """Whether the daemon warns of it, or does not."""
+    return (what in warnings(told(machine))) is so
+
+
 def become(machine: Clone, role: str, wall: Wall) -> None:
     """Have the daemon follow another role, and wait until it has."""
     configure(machine, f'["{role}"]', mode=wall.mode)
-    machine.run("systemctl", "reload", "nodeprep.service")
+    look(machine)
 
     def has_followed() -> bool:
         openings = told(machine)["openings"]
@@ -173,13 +180,14 @@ def test_of_each_role_exactly_the_openings_are_found_from_outside(
     at = targets(machine)
     machine.wait_for(lambda: scan(lan, "client", at) == [expected(role)] * 2, SOON_S)
 
-    closed = wall.close(machine)
-    machine.run("systemctl", "reload", "nodeprep.service")
-    machine.wait_for(lambda: closed in warnings(status(machine)), SOON_S)
-    assert status(machine)["openings"]["backend"] == wall.backend
-    assert scan(lan, "client", at) == [SSH] * 2
-    machine.run(*wall.opened_again)
-    machine.run("systemctl", "reload", "nodeprep.service")
-    machine.wait_for(lambda: closed not in warnings(status(machine)), SOON_S)
-    assert scan(lan, "client", at) == [expected(role)] * 2
-    assert needs(role)
+    for closer in wall.close:
+        close, said, open_again = CLOSERS[closer]
+        close(machine)
+        look(machine)
+        machine.wait_for(partial(is_told, machine, said), SOON_S)
+        assert told(machine)["openings"]["backend"] == wall.backend
+        assert scan(lan, "client", at) == [SSH] * 2
+        machine.run(*open_again)
+        look(machine)
+        machine.wait_for(partial(is_told, machine, said, so=False), SOON_S)
+        assert scan(lan, "client", at) == [expected(role)] * 2
