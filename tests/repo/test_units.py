@@ -32,7 +32,7 @@ ORDERING = re.compile(r"(After|Before|Wants|Requires|Conflicts|RequiresMountsFor
 
 # systemd-analyze's exposure, 0 (none) to 10; they may only go down. What the daemon has left is what it is for: root,
 # the machine's own network and its owners, packet and Internet sockets, rights over network, files, others' memory.
-# Those alone are more than 2.5; without the last, CAP_SYS_PTRACE, it would be 2.7. Of units without default dependencies
+# These alone are over 2.5; without the last, CAP_SYS_PTRACE, it would be 2.7. Of units without default dependencies
 # PrivateTmp=, ProtectHome= and ProtectSystem= are not counted, though they are in force, which makes 3.0 of 2.9.
 EXPOSURE = {"nodeprep-early.service": 2.3, "nodeprep.service": 3.0}
 
