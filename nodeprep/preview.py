@@ -5,8 +5,6 @@ A pair of twins is found on the wire only, and so cannot be foreseen here; what 
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-
 from nodeprep import config, run
 from nodeprep.errors import NodeprepError
 from nodeprep.host.bus import Bus
@@ -16,6 +14,7 @@ from nodeprep.model import Stage
 from nodeprep.openings import openings_of
 from nodeprep.situation import NUMBER, PLACEHOLDER, situation_of
 from nodeprep.steps import Action, Plan
+from nodeprep.wording import line
 
 
 def foresee(machine: LocalMachine) -> tuple[run.Run, Plan]:
@@ -32,11 +31,10 @@ def foresee(machine: LocalMachine) -> tuple[run.Run, Plan]:
 
 def show(action: Action, this: run.Run) -> str:
     """Return an action as one line, without what is secret or confidential in it (machine-id(5))."""
-    assert is_dataclass(action)
-    told = ", ".join(f"{f.name}={getattr(action, f.name)!r}" for f in fields(action) if f.repr)
+    told = line(action)
     for name, placeholder in ((this.machine_id(), "MACHINE-ID"), (PLACEHOLDER.machine_id, "NEW-MACHINE-ID")):
         told = told.replace(name, placeholder) if name else told
-    return f"{type(action).__name__}({told})"
+    return told
 
 
 async def view() -> LocalMachine:

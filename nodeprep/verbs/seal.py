@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import time
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 
 from nodeprep import lint, seal
 from nodeprep.apply import apply
@@ -19,8 +19,9 @@ from nodeprep.model import Artefact
 from nodeprep.observe import joined
 from nodeprep.report import Problem
 from nodeprep.run import BAKED_OFFLINE
-from nodeprep.steps import Action, Outcome, Plan, Result
+from nodeprep.steps import Outcome, Plan, Result
 from nodeprep.verbs import Typed, UsageError
+from nodeprep.wording import line
 
 EXIT_OK, EXIT_FOUND = 0, 1
 
@@ -140,7 +141,7 @@ def seal_it(artefacts: tuple[Artefact, ...], machine: Image, request: Request, *
                 {
                     "subjects": list(step.subjects),
                     "reason": step.reason,
-                    "actions": [_veiled(_show(action), machine_id) for action in step.actions],
+                    "actions": [_veiled(line(action), machine_id) for action in step.actions],
                 }
                 for step in whole.steps
             ]
@@ -180,18 +181,12 @@ def show(steps: Plan, machine_id: str) -> str:
     lines = []
     for step in steps.steps:
         lines += ["", f"{', '.join(step.subjects)}  ({step.reason})"]
-        lines += [f"  {_show(action)}" for action in step.actions]
+        lines += [f"  {line(action)}" for action in step.actions]
     return _veiled("\n".join((*lines, "")), machine_id)
 
 
 def _veiled(text: str, machine_id: str) -> str:
     return text.replace(machine_id, "MACHINE-ID") if machine_id else text
-
-
-def _show(action: Action) -> str:
-    assert is_dataclass(action)
-    told = ", ".join(f"{f.name}={getattr(action, f.name)!r}" for f in fields(action) if f.repr)
-    return f"{type(action).__name__}({told})"
 
 
 def _machine_id(machine: Image) -> str:
