@@ -56,7 +56,9 @@ def foresee(run: str, names: Sequence[str], machine: LocalMachine) -> tuple[Plan
         raise RestoreError(
             f"{', '.join(units)} would work on what comes back: `systemctl stop {' '.join(units)}` first"
         )
-    skipped = [f"{name} is left as it is: name it to bring it back" for name in known if name not in wanted]
+    # Who named some knows that the others stay.
+    unnamed = () if names else [name for name in known if name not in wanted]
+    skipped = [f"{name} is left as it is: name it to bring it back" for name in unnamed]
     steps = []
     for name in reversed(dict.fromkeys(subject for entry in entries for subject in subjects(entry))):
         if name in wanted:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
+from nodeprep.model import Artefact, Finding, Kind, Reading, Stage, Values
 from nodeprep.steps import Action, Fresh, Situation
 
 
 def observe(machine: MachineView) -> Reading:
     """Return the UUID, or nothing where there is none or a filler."""
     return frozenset({machine.product_uuid()} - {""})
+
+
+def handed_down(machine: MachineView, reading: Values) -> Values:
+    """Return none: whether the hypervisor copied it from the template, a machine of unknown past cannot tell."""
+    return frozenset()
 
 
 def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
@@ -25,6 +30,7 @@ ARTEFACT = Artefact(
     stage=Stage.MAIN,
     observe=observe,
     plan=plan,
+    handed_down=handed_down,
     confidential=True,
     remedy=(
         "change it at the hypervisor: `qm set ID --smbios1 uuid=$(uuidgen)`, `virsh edit` (uuid), "

@@ -79,7 +79,7 @@ def follows(outcomes: Collection[Outcome], undo: str) -> list[str]:
         lines.append(f"What was there before lies in {undo}: `nodeprep restore {undo}` takes this back.")
     if presented := [artefact.title for artefact in artefacts if artefact.claim]:
         lines.append(
-            f"Warning: {', '.join(presented)}: a live machine that has the same contests it now (see the status)."
+            f"Warning: {', '.join(presented)}: a live machine that has the same contests it; see `nodeprep status`."
         )
     units = frozenset(unit for artefact in artefacts for unit in (*artefact.idle, *artefact.restart))
     if "machine-id" in done:

@@ -28,8 +28,8 @@ def render(document: dict[str, Any], *, long: bool) -> str:
     for row in document["identity"]:
         if row["verdict"] == "absent" and not long:
             continue
-        was = f"  (was {changed[row['artefact']]})" if row["artefact"] in changed else ""
-        value = row["value"] if long or len(row["value"]) <= 48 else row["value"][:45] + "..."
+        was = f"  (was {brief(changed[row['artefact']], long=long)})" if row["artefact"] in changed else ""
+        value = brief(row["value"], long=long)
         verdict = paint(f"{row['verdict']:<10}", OF_VERDICT.get(row["verdict"], ""))
         lines.append(f"  {row['title']:<30} {verdict} {value}{was}")
         if long:
@@ -48,3 +48,8 @@ def render(document: dict[str, Any], *, long: bool) -> str:
         for row in openings["list"]
     ]
     return "\n".join(lines) + "\n"
+
+
+def brief(value: str, *, long: bool) -> str:
+    """Return a value, or its beginning where it would take the line and nobody asked for all of it."""
+    return value if long or len(value) <= 48 else value[:45] + "..."

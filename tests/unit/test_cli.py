@@ -121,6 +121,12 @@ def test_long_leaves_nothing_out() -> None:
     assert "(from any)" in text
 
 
+def test_a_former_value_takes_no_more_of_the_line_than_the_present_one() -> None:
+    changes = [{"artefact": "machine-id", "old": "x" * 300, "new": "12345678"}]
+    assert f"(was {'x' * 45}...)" in screen.render(DOCUMENT | {"changes": changes}, long=False)
+    assert f"(was {'x' * 300})" in screen.render(DOCUMENT | {"changes": changes}, long=True)
+
+
 def test_rejected_frames_are_told_when_there_are_any() -> None:
     peers = DOCUMENT["peers"] | {"rejected": 3, "links": [], "contested": []}
     text = screen.render(DOCUMENT | {"peers": peers}, long=False)
