@@ -21,7 +21,7 @@ from nodeprep.errors import NodeprepError
 from nodeprep.host import programs
 from nodeprep.host.local import LocalMachine
 from nodeprep.peers.message import key_id
-from nodeprep.verbs import Typed, UsageError
+from nodeprep.verbs import Typed, UsageError, terminal
 
 KEY_BYTES = 32
 DAEMON = "nodeprep.service"
@@ -182,7 +182,9 @@ def _taken_up(machine: LocalMachine, ids: Sequence[str]) -> bool:
     while _told_by_the_daemon(machine) != list(ids):
         if time.monotonic() >= until_s:
             return False
+        terminal.say_again(f"waiting for {DAEMON} to take it up")
         time.sleep(0.2)
+    terminal.say_again("")
     return True
 
 

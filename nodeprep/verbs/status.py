@@ -40,13 +40,17 @@ def wait(timeout_s: float) -> bool:
     import time  # noqa: PLC0415 (of no use to who does not wait)
 
     until_s = time.monotonic() + timeout_s
-    while not document.disabled():
-        told = document.read()
-        if told is not None and told["state"] in ("ready", "degraded"):
-            break
-        if time.monotonic() >= until_s:
-            return False
-        time.sleep(AGAIN_S)
+    try:
+        while not document.disabled():
+            told = document.read()
+            if told is not None and told["state"] in ("ready", "degraded"):
+                break
+            if time.monotonic() >= until_s:
+                return False
+            terminal.say_again(f"{told['state']}: {told['summary']}" if told else "not running yet")
+            time.sleep(AGAIN_S)
+    finally:
+        terminal.say_again("")
     return True
 
 

@@ -50,7 +50,8 @@ def follow(show: Callable[[], tuple[str, int]], *, as_json: bool) -> int:
 def say_again(text: str) -> None:
     """Show on a terminal how far something is that takes longer than a second, in place of what was said before."""
     if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        width = os.get_terminal_size(sys.stderr.fileno()).columns or 80  # a line that wraps is not taken back
+        print(f"\r\x1b[K{text[: width - 1]}", end="", file=sys.stderr, flush=True)
 
 
 def progress(done: int, total: int) -> None:

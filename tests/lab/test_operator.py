@@ -61,6 +61,35 @@ def test_after_a_restart_of_its_daemon_a_ready_machine_still_defends_all_it_has(
     assert {name: after[name] for name in ARTEFACTS} == {name: before[name] for name in ARTEFACTS}
 
 
+def test_what_an_operator_types_on_a_twin_that_renewed_itself(make_clone: MakeClone) -> None:
+    keeper, twin = make_clone("keeper", mac=MAC), make_clone("twin", mac=MAC)
+    keeper.boot()
+    ready(keeper)
+    twin.boot(wait=False)
+    assert ready(twin)["node"]["origin"] == "twin"
+    own = identity(twin)
+
+    told = {part["name"]: part["text"] for part in json.loads(twin.run("nodeprep", "report", "--json").stdout)["parts"]}
+    missing = {name for name, text in told.items() if text.startswith("could not be had")}
+    assert missing <= {"systemd-detect-virt"}
+    assert "This node is ready" in told[next(name for name in told if name.startswith("journalctl --boot"))]
+    assert "10250" in told["nft --stateless list table inet nodeprep"]
+    key = twin.read("/etc/nodeprep/fleet.key").split()
+    secrets = (own["machine-id"], identity(keeper)["machine-id"], *key, twin.read("/var/lib/NetworkManager/secret_key"))
+    assert [secret for secret in secrets if secret in "".join(told.values())] == []
+
+    assert twin.run("nodeprep", "config", "check").stdout.startswith("good: ")
+    assert "10.77.0.100-10.77.0.199" in twin.run("nodeprep", "config", "show").stdout
+    for _ in range(6):  # more often than systemd lets a service be started
+        assert json.loads(twin.run("nodeprep", "apply", "--json").stdout)["state"] == "ready"
+    assert identity(twin) == own, "of a node that is ready nothing is renewed"
+    metrics = twin.read("/run/nodeprep/nodeprep.prom")
+    assert 'nodeprep_state{state="ready"} 1\n' in metrics and 'nodeprep_state{state="held"} 0\n' in metrics
+    twin.write("/etc/nodeprep/nodeprep.toml.d/zz.toml", "[node]\nroles = ['wroker']\n")
+    refused = twin.run("nodeprep", "config", "check", check=False)
+    assert (refused.returncode, "zz.toml: node.roles" in refused.stderr) == (1, True)
+
+
 def test_a_joined_twin_is_held_and_keeps_everything(make_clone: MakeClone) -> None:
     keeper, joined = make_clone("keeper", mac=MAC), make_clone("joined", mac=MAC)
     keeper.boot()
