@@ -26,6 +26,7 @@ from nodeprep.nonce import nonce
 from nodeprep.observe import presented
 from nodeprep.opener import make_openings
 from nodeprep.openings import Needed, needed
+from nodeprep.patience import within
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import Standing, role_of
 from nodeprep.peers.rules import Clear, Dispute, Kept, Lost, Resolved
@@ -44,9 +45,7 @@ class Daemon:
 
     def __init__(self) -> None:
         self._herald = Herald()
-        self._again = asyncio.Event()
-        self._news = asyncio.Event()
-        self._stop = asyncio.Event()
+        self._again, self._news, self._stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._told = False
         self._guard: Guard | None = None
         self._state = "starting"
@@ -106,7 +105,7 @@ class Daemon:
     async def _pause(self, seconds: float) -> None:
         """Wait, or until there are news."""
         try:
-            await asyncio.wait_for(self._news.wait(), seconds)
+            await within(self._news.wait(), seconds)
         except asyncio.TimeoutError:
             pass
         self._news.clear()

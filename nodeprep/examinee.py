@@ -17,6 +17,7 @@ from nodeprep.host.arrivals import Arrivals
 from nodeprep.host.datagrams import DatagramSocket
 from nodeprep.host.listeners import Listeners
 from nodeprep.model import Link
+from nodeprep.patience import within
 from nodeprep.peers.examination import (
     HERE_MAX_BYTES,
     MAGIC,
@@ -181,7 +182,7 @@ class Examinee:
         """Return the next word on an examination; None if there is none for a while."""
         try:
             while True:
-                told = await asyncio.wait_for(self._told.get(), AGAIN_S)
+                told = await within(self._told.get(), AGAIN_S)
                 if told.number == number:
                     return told
         except asyncio.TimeoutError:

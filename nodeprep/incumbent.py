@@ -16,6 +16,7 @@ from typing import Protocol
 
 from nodeprep.errors import RegistryError, away, refused
 from nodeprep.host.local import LocalMachine
+from nodeprep.patience import within
 from nodeprep.registry import tenure as tenures
 from nodeprep.registry.claimed import Speaker
 from nodeprep.registry.gateway import Absent, Answer, Condition, Delete, Entry, Get, Put, Says, Txn, Unchanged
@@ -83,7 +84,7 @@ class Incumbent:
     async def commit(self, txn: Txn) -> Answer:
         """Carry out a transaction, in a worker thread."""
         try:
-            answer = await asyncio.wait_for(asyncio.to_thread(self._door.commit, txn), CALL_MAX_S)
+            answer = await within(asyncio.to_thread(self._door.commit, txn), CALL_MAX_S)
         except asyncio.TimeoutError as error:
             raise away(f"{self.where}: no answer within {CALL_MAX_S:g} s") from error
         self.heard_s = time.monotonic()
@@ -214,7 +215,7 @@ class Incumbent:
         if self.record:
             down = tenures.write_record(Record(self.tenure.tickets[-1], self._boot, up=False))
             try:
-                await asyncio.wait_for(self.commit(Txn((self.still,), (Put(self.place, down),))), PARK_S)
+                await within(self.commit(Txn((self.still,), (Put(self.place, down),))), PARK_S)
             except asyncio.TimeoutError as error:
                 raise away(f"{self.where}: no answer within {PARK_S:g} s") from error
 

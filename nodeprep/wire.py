@@ -1,8 +1,8 @@
 """The wire: the peers' census in an event loop.
 
 The census decides, the segments carry; this file keeps its clock and turns its effects into answers to wait for. What a
-ready machine presents anew is probed by a census of its own under a nonce of its own, as a machine that boots would
-probe it: what it holds already is defended meanwhile, and the newcomer yields to whoever has it.
+ready machine presents anew a census of its own probes, under a nonce of its own, as a machine that boots would: what it
+holds already is defended meanwhile, and the newcomer yields to whoever has it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from nodeprep.endpoint import Endpoint
 from nodeprep.model import Claim, Link, Values
+from nodeprep.patience import within
 from nodeprep.peers import message as codec
 from nodeprep.peers.admission import Admission
 from nodeprep.peers.census import Census
@@ -30,9 +31,8 @@ from nodeprep.segments import Intake, OnFrame, Segments
 PROBE_TIMEOUT_S = 5.0
 GATHER_S = 0.2
 """After the first loss, how long further ones of the same peer are waited for."""
-FORGET_READY_S = 1800.0
-"""Over three of the longest pauses between announcements (rules.Timing)."""
-FORGET_S = 60.0
+FORGET_READY_S, FORGET_S = 1800.0, 60.0
+"""The first is over three of the longest pauses between announcements (rules.Timing)."""
 
 Event = Lost | Kept | Dispute | Resolved | Clear
 
@@ -206,7 +206,7 @@ class Wire:
         self._probing.append(probing)
         self._take(census, census.probe(self.now, claims, standing, self._presence.keyring))
         try:
-            await asyncio.wait_for(probing.over, PROBE_TIMEOUT_S)
+            await within(probing.over, PROBE_TIMEOUT_S)
         except asyncio.TimeoutError:
             pass  # contested to the end: not clear
         finally:

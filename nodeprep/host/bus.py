@@ -21,6 +21,7 @@ from dbus_next.message import Message
 from dbus_next.signature import Variant
 
 from nodeprep.errors import HostError
+from nodeprep.patience import within
 
 __all__ = ["Bus", "BusError", "Variant", "plain"]
 
@@ -96,7 +97,7 @@ class Bus:
         """Connect and authenticate within timeout_s seconds. Raises HostError."""
         try:
             self._bus = _GuardedBus(**self._options)
-            await asyncio.wait_for(self._bus.connect(), timeout_s)
+            await within(self._bus.connect(), timeout_s)
         except asyncio.TimeoutError:
             _abandon(self._bus)
             raise HostError(f"system bus: no answer within {timeout_s:g} s") from None

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 
+from nodeprep.patience import within
 from nodeprep.peers.examination import Result
 
 TRY_S = 1.6
@@ -27,7 +28,7 @@ async def reach(protocol: str, address: str, port: int) -> Result:
     try:
         with socket.socket(_family(address), kind | socket.SOCK_NONBLOCK) as opened:
             attempt = _connect if protocol == "tcp" else _exchange
-            await asyncio.wait_for(attempt(opened, (address, port)), TRY_S)
+            await within(attempt(opened, (address, port)), TRY_S)
     except asyncio.TimeoutError:
         return Result.SILENT
     except OSError as error:

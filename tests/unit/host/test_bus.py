@@ -16,6 +16,7 @@ import pytest
 
 from nodeprep.errors import HostError
 from nodeprep.host.bus import DAEMON, DAEMON_PATH, PROPERTIES, Bus, BusError, Variant, plain
+from nodeprep.patience import within
 
 needs_daemon = pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon is not installed")
 
@@ -41,7 +42,7 @@ def daemon(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 def error_of(awaitable: Callable[[], Awaitable[Any]], within_s: float) -> HostError:
     started = time.monotonic()
     with pytest.raises(HostError) as caught:
-        asyncio.run(asyncio.wait_for(awaitable(), 10))
+        asyncio.run(within(awaitable(), 10))
     assert time.monotonic() - started < within_s
     return caught.value
 
