@@ -7,6 +7,7 @@ third, with the state of a cluster on it, too. One machine runs at a time. Texts
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -66,7 +67,8 @@ class Notebook:
     def ask(self, name: str, machine: Clone, command: str) -> None:
         """Have a machine answer, at a terminal."""
         done = machine.run("env", *TERMINAL, "script", "-qec", command, "/dev/null", check=False, timeout=120)
-        self.note(name, command, done.stdout.replace("\r", ""))
+        # Progress is taken back (EL, CSI K) before the answer is shown.
+        self.note(name, command, re.sub(r"(?m)^[^\n]*\x1b\[K", "", done.stdout.replace("\r", "")))
 
     def write(self) -> None:
         """Write the texts, and nothing where there is none."""
