@@ -34,19 +34,16 @@ class Option:
 class Verb:
     """A verb: its one-line summary, options, and operands as the usage writes them (`RUN [ARTEFACT...]`, `renew|keep`).
 
-    `only_root` says what for, if it is for root only. `own` are forms of the whole line that a parser cannot tell from
-    the options alone; the verb checks them itself.
+    `only_root` says what for, if it is for root only. Which options go together the verb itself checks.
     """
 
-    __slots__ = ("forms", "name", "only_root", "operands", "options", "what")
+    __slots__ = ("name", "only_root", "operands", "options", "what")
 
     def __init__(
         self, name: str, what: str, options: Iterable[Option] = (), operands: str = "", only_root: str = "",
-        forms: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.name, self.what, self.operands, self.only_root = name, what, operands, only_root
         self.options = {option.name: option for option in options}
-        self.forms = forms
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import asyncio
 import json
 
 from nodeprep.preview import foresee, show, view
+from nodeprep.run import Run
+from nodeprep.steps import Plan
 from nodeprep.verbs import Typed
 
 
@@ -29,11 +31,14 @@ def main(typed: Typed) -> int:
         }
         print(json.dumps(document, indent=2))
         return 0
-    print(f"{this.decision.origin.value}: {this.decision.reason}")
-    if not steps:
-        print("nothing would be done")
-    for step in steps.steps:
-        print(f"\n{', '.join(step.subjects)}  ({step.reason})")
-        for action in step.actions:
-            print(f"  {show(action, this)}")
+    print(as_text(this, steps), end="")
     return 0
+
+
+def as_text(this: Run, steps: Plan) -> str:
+    """Return a plan as a person reads it."""
+    lines = [f"{this.decision.origin.value}: {this.decision.reason}", *(() if steps else ("nothing would be done",))]
+    for step in steps.steps:
+        lines += ["", f"{', '.join(step.subjects)}  ({step.reason})"]
+        lines += [f"  {show(action, this)}" for action in step.actions]
+    return "\n".join((*lines, ""))

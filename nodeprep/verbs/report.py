@@ -24,6 +24,7 @@ from nodeprep.redaction import redact
 from nodeprep.stamp import fingerprint
 from nodeprep.verbs import Typed, document, history
 from nodeprep.verbs.config import rows_of
+from nodeprep.verbs.plan import as_text
 
 LIBRARIES = ("pyroute2", "dbus-next", "systemd-python", "structlog")
 UNITS = ("nodeprep-early.service", "nodeprep.service", "nodeprep-ready.target")
@@ -73,7 +74,7 @@ def _parts(machine: LocalMachine) -> dict[str, Callable[[], str]]:
         "os-release": lambda: machine.read_text("/etc/os-release") or "none",
         "status": lambda: json.dumps(document.read() or {"state": "not-running", "off": document.disabled()}, indent=1),
         "configuration": lambda: "\n".join(f"{key} = {json.dumps(v)}" for key, v in rows_of(config.load(machine))),
-        "plan": lambda: _plan(machine),
+        "plan": lambda: as_text(*preview.foresee(machine)),
         "history": lambda: json.dumps(history.found(), indent=1),
     }
     for argv in PROGRAMS:
@@ -96,11 +97,3 @@ def _libraries() -> str:
         except metadata.PackageNotFoundError:
             told.append(f"{name} missing")
     return ", ".join(told)
-
-
-def _plan(machine: LocalMachine) -> str:
-    this, steps = preview.foresee(machine)
-    lines = [f"{this.decision.origin.value}: {this.decision.reason}"]
-    for step in steps.steps:
-        lines += [f"{', '.join(step.subjects)}  ({step.reason})", *(f"  {preview.show(a, this)}" for a in step.actions)]
-    return "\n".join(lines)
