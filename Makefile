@@ -52,7 +52,7 @@ endef
 export requirements_py
 requirements = $(PYTHON) -c "$$requirements_py" $(1)
 
-# How many tests at a time, of those that compute, and of those that wait half of their time: for machines, for programs.
+# How many tests at a time; and of the lab's, which wait for machines that wait.
 JOBS := $(shell nproc)
 WAITING_JOBS := $(shell expr 2 '*' $(JOBS))
 
@@ -83,9 +83,9 @@ QUICK = $(wildcard tests/unit tests/contract tests/golden tests/fuzz)
 unit: .venv/debian/made .venv/index/made
 	@$(call need,$(NEED_UNIT))
 	@echo '== on the libraries of Debian'
-	$(DEBIAN) -m pytest -q -n $(WAITING_JOBS) $(or $(QUICK),$(error there is no quick test))
+	$(DEBIAN) -m pytest -q -n $(JOBS) $(or $(QUICK),$(error there is no quick test))
 	@echo '== on the newest libraries of the index'
-	$(INDEX) -m pytest -q -n $(WAITING_JOBS) $(QUICK)
+	$(INDEX) -m pytest -q -n $(JOBS) $(QUICK)
 
 # Two minutes of one processor for both sets. A seed that fails is printed; `python -m tests.seeds SEED` plays it again.
 seeds: .venv/debian/made .venv/index/made

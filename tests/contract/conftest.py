@@ -136,6 +136,14 @@ def wait_for(condition: Callable[[], bool]) -> None:
         assert time.monotonic() < end, "the two namespaces do not reach each other"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def lock_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have iptables lock a file of this worker's: the machine's is for all namespaces, and not every caller waits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XTABLES_LOCKFILE", str(tmp_path_factory.mktemp("xtables") / "lock"))
+        yield
+
+
 @pytest.fixture
 def segment(quiet_segment: Segment) -> Segment:
     """Both namespaces, when packets have begun to pass: the kernel takes its time over a new link's IPv6."""
