@@ -19,18 +19,18 @@ HEADER = ("PEER", "ROLE", "STATE", "LAST HEARD", "LINK", "ADDRESS", "")
 def main(typed: Typed) -> int:
     """Show the peers, with --watch again and again until it is interrupted; return the exit code."""
     if "--watch" in typed:
-        return terminal.follow(lambda: _shown(typed), as_json=typed.as_json)
-    if document.read() is None:
+        return terminal.follow(lambda: _shown(document.read(), typed), as_json=typed.as_json)
+    told = document.read()
+    if told is None:
         return document.not_running(as_json=typed.as_json)
-    text, code = _shown(typed)
+    text, code = _shown(told, typed)
     print(text, end="")
     return code
 
 
-def _shown(typed: Typed) -> tuple[str, int]:
+def _shown(told: dict[str, Any] | None, typed: Typed) -> tuple[str, int]:
     import time  # noqa: PLC0415
 
-    told = document.read()
     if told is None:
         return "", document.EXIT_NOT_RUNNING
     return as_text(told["peers"], as_json=typed.as_json, now_s=time.time()), 0
