@@ -6,6 +6,7 @@ from its file as it is shipped, and from nothing of nodeprep's own.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -27,6 +28,9 @@ NOBODY = ("pods", "metrics")
 """Whom nobody named: what only they need is not opened."""
 NUMBERS = {"ip-in-ip": 4, "vrrp": 112}
 SSH = frozenset({"22/tcp"})
+SOURCES = itertools.count(40000)
+"""A source port for each scan: from one that was used before, what a former role opened would go on as a connection that
+conntrack has (nf_conntrack_udp_timeout_stream), and be found open."""
 LISTENERS = """
 import json, selectors, socket, sys
 chosen = selectors.DefaultSelector()
@@ -113,7 +117,7 @@ def targets(machine: Clone) -> tuple[str, str]:
 def scan(lan: Lan, client: str, at: Iterable[str]) -> list[frozenset[str]]:
     """Return which ports, as 6443/tcp, nmap finds open from a client at each of these addresses."""
     ports = ",".join(f"{protocol[0].upper()}:{','.join(map(str, each))}" for protocol, each in ASKED.items())
-    how = ("-sS", "-sU", "-p", ports)
+    how = ("-sS", "-sU", "-g", str(next(SOURCES)), "-p", ports)
     families = [(*(("-6",) if ":" in each else ()), *how, each) for each in at]
     with ThreadPoolExecutor(len(families)) as together:
         told = together.map(lambda words: _states(lan, client, *words), families)
