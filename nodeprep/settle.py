@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from nodeprep import fleetkey, judge, naming, run, tell
 from nodeprep.address import Spare, secure_address
-from nodeprep.errors import RegistryError
+from nodeprep.errors import HostError, RegistryError
 from nodeprep.guard import foreign_holders
-from nodeprep.host import witness
 from nodeprep.host.live import Live
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim, Sighting, Stage, Verdict
@@ -220,7 +219,10 @@ class Settler:
             assert self.live is not None
             given = await self.live.machine_ids()
             holding = [f"{name} gives it" for name, value in given.items() if value == self.former_id]
-            holding += await asyncio.to_thread(witness.holders, self.former_id)
+            try:
+                holding += await self.live.holders(self.former_id)
+            except HostError as error:
+                holding.append(f"the search could not be made: {error}")
         if not holding or renewal.reboots:
             self.holding = tuple(holding)
             return None

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from nodeprep.errors import HostError
-from nodeprep.host import hostnamed, links
+from nodeprep.host import hostnamed, links, witness
 from nodeprep.host.bus import Bus
 from nodeprep.host.files import Files
 from nodeprep.host.firewall.choice import Firewalls
@@ -36,7 +36,10 @@ LATE_S = 3.0
 VIEW_TRIES = 4
 VIEW_AGAIN_S = 0.3
 POLL_S = 0.1
+SEARCH_TIMEOUT_S = 130.0
+"""More than the unit that searches is given itself."""
 BUS = "org.freedesktop.DBus"  # Debian's policy for the system bus lets nobody ask it, and then nobody can be misled
+READY_TARGET = "nodeprep-ready.target"
 LOGIND = "org.freedesktop.login1"
 NETWORKMANAGER = "org.freedesktop.NetworkManager"
 NETWORKD = "org.freedesktop.network1"
@@ -129,19 +132,54 @@ class Live:
                 continue
         return given
 
+    async def holders(self, machine_id: str) -> tuple[str, ...]:
+        """Return "PID NAME" of each process that holds the ID in its memory, by a unit that may look (witness.py).
+
+        Raises HostError where that does not start, does not end in time, or could not look.
+        """
+        files = Files("live")
+        try:
+            for path, content in ((witness.QUESTION, machine_id.encode()), (witness.ANSWER, b"")):
+                await asyncio.to_thread(files.write_own, path, content, 0o600)
+            result = await self._run_to_end(witness.UNIT, SEARCH_TIMEOUT_S)
+            found = witness.answered(files.read_text(witness.ANSWER) or "")
+        finally:
+            for path in (witness.QUESTION, witness.ANSWER):
+                await asyncio.to_thread(files.remove_own, path)
+        if result != "success":
+            raise HostError(f"{witness.UNIT}: {result}")
+        if found is None:
+            raise HostError(f"{witness.UNIT}: no answer, or no process to look at")
+        return found
+
+    async def _run_to_end(self, name: str, timeout_s: float) -> str:
+        """Start a unit that ends by itself, and return with what result it did. Raises HostError."""
+        await self._systemd("StartUnit", "ss", name, "replace")
+        unit = await self._systemd("LoadUnit", "s", name)
+        deadline = time.monotonic() + timeout_s
+        # A unit that is being started has a job: a number and a path, the number 0 where there is none.
+        while (await self._bus.get_property(hostnamed.SYSTEMD, unit, f"{hostnamed.SYSTEMD}.Unit", "Job"))[0]:
+            if time.monotonic() >= deadline:
+                raise HostError(f"{name}: not done within {timeout_s:.0f} s")
+            await asyncio.sleep(POLL_S)
+        return str(await self._bus.get_property(hostnamed.SYSTEMD, unit, f"{hostnamed.SYSTEMD}.Service", "Result"))
+
     async def start_ready(self) -> None:
         """Start the ready target, and what requires it and is wanted but was not started. Raises HostError."""
-        systemd, manager = "org.freedesktop.systemd1", "org.freedesktop.systemd1.Manager"
-        path = "/org/freedesktop/systemd1"
-        target = "nodeprep-ready.target"
-        await self._bus.call(systemd, path, manager, "StartUnit", "ss", [target, "replace"])
-        unit = (await self._bus.call(systemd, path, manager, "LoadUnit", "s", [target]))[0]
-        requiring = await self._bus.get_property(systemd, unit, "org.freedesktop.systemd1.Unit", "RequiredBy")
-        for name in requiring:
-            other = (await self._bus.call(systemd, path, manager, "LoadUnit", "s", [name]))[0]
-            about = await self._bus.get_all(systemd, other, "org.freedesktop.systemd1.Unit")
+        await self._systemd("StartUnit", "ss", READY_TARGET, "replace")
+        unit = await self._systemd("LoadUnit", "s", READY_TARGET)
+        interface = f"{hostnamed.SYSTEMD}.Unit"
+        for name in await self._bus.get_property(hostnamed.SYSTEMD, unit, interface, "RequiredBy"):
+            other = await self._systemd("LoadUnit", "s", name)
+            about = await self._bus.get_all(hostnamed.SYSTEMD, other, interface)
             if about["ActiveState"] in ("inactive", "failed") and about["WantedBy"]:
-                await self._bus.call(systemd, path, manager, "StartUnit", "ss", [name, "replace"])
+                await self._systemd("StartUnit", "ss", name, "replace")
+
+    async def _systemd(self, member: str, signature: str, *body: str) -> str:
+        """Call systemd's manager for the path that it returns. Raises HostError."""
+        manager = f"{hostnamed.SYSTEMD}.Manager"
+        path = "/org/freedesktop/systemd1"
+        return str((await self._bus.call(hostnamed.SYSTEMD, path, manager, member, signature, body))[0])
 
     def _manager(self, profile: str) -> trial.Manager:
         """Return how the manager of a profile that lies in files takes links down and up."""

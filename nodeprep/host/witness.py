@@ -3,42 +3,93 @@
 libsystemd caches the ID per thread, in memory only. So every process's writable
 memory is searched (proc_pid_mem(5)), besides its environment and command line. Files mapped into memory do not count: a
 journal keeps the ID of the machine that wrote it.
+
+Who may do that may read every secret of the machine. So it is not the daemon, which listens to the network, but the
+program of a unit of its own, which has no network and writes nothing: the ID is its input, and its output the answer.
+Both are files, since a name, an argument or a message would put the ID into the memory of PID 1 or of the bus.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
+UNIT = "nodeprep-witness.service"
+QUESTION = "/run/nodeprep/witness.question"
+ANSWER = "/run/nodeprep/witness.answer"
+"""As the unit names them; the daemon makes both, for root alone, before it starts the unit."""
+ASKER = "nodeprep.service"
+"""Its processes hold the old ID because they look for it."""
+PROC = "/proc"
 RELAYS = frozenset({"dbus-daemon", "dbus-broker"})
 """They pass on others' messages and keep remnants of them; what they themselves give is asked on the bus."""
 REGION_MAX_BYTES = 256 * 1024 * 1024
 CHUNK_BYTES = 4 * 1024 * 1024
+ID_BYTES = 16
 
 
-def holders(machine_id: str) -> tuple[str, ...]:
-    """Return "PID NAME" of each process, but this one and the bus, that holds the ID, as text or as 16 bytes."""
+def main() -> int:
+    """Search for the ID on standard input; write who holds it, and at last how many processes were looked at."""
+    found, looked_at = holders(sys.stdin.read().strip())
+    sys.stdout.write("".join(f"{line}\n" for line in (*found, looked_at)))
+    return 0
+
+
+def answered(answer: str) -> tuple[str, ...] | None:
+    """Return who holds the ID by an answer of `main`, or None where it is not whole or nothing was looked at."""
+    *found, looked_at = answer.split("\n")[:-1] or [""]
+    return tuple(found) if looked_at.isdecimal() and int(looked_at) else None
+
+
+def holders(machine_id: str) -> tuple[tuple[str, ...], int]:
+    """Return "PID NAME" of each process that holds the ID, as text or as 16 bytes, and how many were looked at.
+
+    Left out are this process, the asker's and the bus. One that may not be read is named too: whether it holds the ID
+    is not known. Raises ValueError where that is no ID.
+    """
     needles = (machine_id.encode(), bytes.fromhex(machine_id))
-    pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
-    return tuple(f"{pid} {_name(pid)}" for pid in pids if _name(pid) not in RELAYS and _holds(pid, needles))
+    if len(needles[1]) != ID_BYTES:
+        raise ValueError(f"a machine ID has {ID_BYTES} bytes")
+    found: list[str] = []
+    looked_at = 0
+    for pid in sorted(int(name) for name in os.listdir(PROC) if name.isdigit() and int(name) != os.getpid()):
+        name = _name(pid)
+        if name in RELAYS or _is_askers(pid):
+            continue
+        try:
+            if _holds(pid, needles):
+                found.append(f"{pid} {name}")
+        except PermissionError:
+            found.append(f"{pid} {name} (cannot be read)")
+        except OSError:
+            continue  # it ended meanwhile
+        looked_at += 1
+    return tuple(found), looked_at
 
 
 def _holds(pid: int, needles: tuple[bytes, ...]) -> bool:
+    for name in ("environ", "cmdline"):
+        with open(f"{PROC}/{pid}/{name}", "rb") as file:
+            content = file.read()
+        if any(needle in content for needle in needles):
+            return True
+    with open(f"{PROC}/{pid}/mem", "rb", buffering=0) as memory:
+        return any(_found(memory.fileno(), start, end, needles) for start, end in _regions(pid))
+
+
+def _is_askers(pid: int) -> bool:
+    """Whether a process is in the cgroup of the asker's unit, or below it (cgroups(7))."""
     try:
-        for name in ("environ", "cmdline"):
-            with open(f"/proc/{pid}/{name}", "rb") as file:
-                content = file.read()
-            if any(needle in content for needle in needles):
-                return True
-        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-            return any(_found(memory.fileno(), start, end, needles) for start, end in _regions(pid))
+        with open(f"{PROC}/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            return any(ASKER in line.rstrip("\n").split("/") for line in file)
     except OSError:
-        return False  # it ended meanwhile, or is a kernel thread
+        return False
 
 
 def _regions(pid: int) -> Iterator[tuple[int, int]]:
     """Yield the private writable regions that no file is mapped into (proc_pid_maps(5))."""
-    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
+    with open(f"{PROC}/{pid}/maps", encoding="utf-8", errors="replace") as maps:
         for line in maps:
             span, permissions, _offset, _device, inode, *_path = line.split(None, 5)
             if inode == "0" and permissions.startswith("rw") and permissions.endswith("p"):
@@ -62,7 +113,7 @@ def _found(memory: int, start: int, end: int, needles: tuple[bytes, ...]) -> boo
 
 def _name(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+        with open(f"{PROC}/{pid}/comm", encoding="ascii", errors="backslashreplace") as file:
             return file.read().strip()
     except OSError:
         return "?"

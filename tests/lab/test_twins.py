@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.lab.conftest import MakeClone
@@ -78,6 +80,9 @@ def test_a_service_that_keeps_the_old_machine_id_makes_its_machine_reboot_exactl
     ready(twin)
     assert twin.wait_booted() == "running"
     assert twin.boots == 2
+    # By its memory, and not because the search could not be made.
+    said = twin.run("journalctl", "--no-pager", "-u", "nodeprep.service").stdout
+    assert re.search(r"(?m)still held: (.*, )?\d+ sleep(,|$)", said), said
     agent = twin.run("sh", "-c", "tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID agent.service)/environ").stdout
     values = assert_pairwise_different([template, twin])
     assert f"AGENT_ID={values['twin']['machine-id']}" in agent

@@ -114,9 +114,10 @@ def test_its_version_is_that_of_the_program(built: Path) -> None:
     assert f'\nversion = "{field("Version")}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_the_early_service_finds_its_modules_where_the_spec_says() -> None:
+def test_the_services_beside_the_daemon_find_their_modules_where_the_spec_says() -> None:
     # What the spec replaces is in the unit, once; another distribution's place would go there unseen otherwise.
-    assert (UNITS / "nodeprep-early.service").read_text().count(SITE) == 1
+    for unit in UNITS.glob("nodeprep-*.service"):
+        assert unit.read_text().count(SITE) == 1
     assert f"s|{SITE}|%{{python3_sitelib}}|" in SPEC.read_text()
 
 

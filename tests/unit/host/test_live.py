@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from nodeprep.host import hostnamed, links
+from nodeprep.errors import HostError
+from nodeprep.host import hostnamed, links, witness
+from nodeprep.host import live as live_module
 from nodeprep.host.bus import Bus
 from nodeprep.host.files import Files
 from nodeprep.host.live import LATE_S, NETWORKD, Live
@@ -128,3 +130,75 @@ def test_after_a_wait_that_was_in_vain_nobody_waits_as_long_again(monkeypatch: p
     monkeypatch.setattr(Live, "_settled", settled)
     asyncio.run(several())
     assert waits == [20.0, 20.0, LATE_S, LATE_S, 1.0]
+
+
+class SystemdsBus(Bus):
+    """A systemd whose unit takes some looks to end, and then has answered."""
+
+    def __init__(self, answer: str, result: str = "success", looks: int = 3) -> None:
+        super().__init__()
+        self.answer, self.result, self.looks = answer, result, looks
+        self.calls: list[tuple[str, Any]] = []
+        self.question = ""
+
+    async def call(self, *arguments: Any, **_: Any) -> list[Any]:
+        member, body = arguments[3], arguments[5]
+        self.calls.append((member, tuple(body)))
+        if member == "StartUnit":
+            self.question = Path(witness.QUESTION).read_text()
+            for path in (witness.QUESTION, witness.ANSWER):
+                assert Path(path).stat().st_mode & 0o777 == 0o600
+            Path(witness.ANSWER).write_text(self.answer)
+        return [f"/unit/{body[0]}"]
+
+    async def get_property(self, destination: str, path: str, interface: str, name: str, *, start: bool = True) -> Any:
+        self.calls.append((name, path))
+        if name == "Result":
+            return self.result
+        self.looks -= 1
+        return (7, "/job/7") if self.looks > 0 else (0, "/")
+
+
+@pytest.fixture
+def search_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Path, Path]:
+    monkeypatch.setattr(witness, "QUESTION", str(tmp_path / "question"))
+    monkeypatch.setattr(witness, "ANSWER", str(tmp_path / "answer"))
+    monkeypatch.setattr(live_module, "POLL_S", 0.0)
+    return tmp_path / "question", tmp_path / "answer"
+
+
+async def holders(bus: Bus) -> tuple[str, ...]:
+    return await Live(bus).holders("c0ffee" * 5 + "c0")
+
+
+def test_who_holds_the_id_is_asked_by_files_alone(search_files: tuple[Path, Path]) -> None:
+    bus = SystemdsBus("12 agent\n40\n")
+    assert asyncio.run(holders(bus)) == ("12 agent",)
+    assert bus.question == "c0ffee" * 5 + "c0"
+    assert "c0ffee" not in str(bus.calls)
+    assert bus.calls[0] == ("StartUnit", ("nodeprep-witness.service", "replace"))
+    assert [name for name, _ in bus.calls].count("Job") == 3
+    assert not any(path.exists() for path in search_files)
+
+
+@pytest.mark.parametrize(
+    ("answer", "result", "words"),
+    [
+        ("12 agent\n40\n", "timeout", "nodeprep-witness.service: timeout"),
+        ("", "success", "no answer"),
+        ("0\n", "success", "no process to look at"),
+    ],
+)
+def test_a_search_that_was_not_made_is_not_taken_for_one_that_found_nothing(
+    search_files: tuple[Path, Path], answer: str, result: str, words: str
+) -> None:
+    with pytest.raises(HostError, match=words):
+        asyncio.run(holders(SystemdsBus(answer, result)))
+    assert not any(path.exists() for path in search_files)
+
+
+def test_a_search_is_not_waited_for_for_ever(search_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "SEARCH_TIMEOUT_S", 0.0)
+    with pytest.raises(HostError, match="not done within"):
+        asyncio.run(holders(SystemdsBus("40\n", looks=1000)))
+    assert not any(path.exists() for path in search_files)
