@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address
 
 from nodeprep.errors import HostError
+from nodeprep.host import packets
 from nodeprep.host.frames import BROADCAST, FRAME_MAX_BYTES, SOL_PACKET, mac_bytes, mac_text
 
 ETHERTYPE_ARP = 0x0806
@@ -64,7 +65,7 @@ def arp_announce(link: str, mac: str, address: str) -> None:
 
 
 def _opened(link: str) -> socket.socket:
-    arp = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(ETHERTYPE_ARP))
+    arp = packets.opened(socket.SOCK_RAW)
     try:
         arp.bind((link, ETHERTYPE_ARP))
     except OSError:

@@ -10,7 +10,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from nodeprep.errors import HostError
-from nodeprep.host import bpf
+from nodeprep.host import bpf, packets
 from nodeprep.host.frames import FRAME_MAX_BYTES, ignore_outgoing
 
 ETHERTYPE_IPV4, ETHERTYPE_IPV6 = 0x0800, 0x86DD
@@ -27,10 +27,11 @@ class Arrivals:
     def __init__(self, link: str, address: str) -> None:
         self._address = ip_address(address)
         try:
-            self._socket = opened = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
+            self._socket = opened = packets.opened(socket.SOCK_DGRAM)
         except OSError as error:
             raise HostError(f"{link}: packet socket: {error.strerror}") from error
         try:
+            opened.setblocking(False)
             bpf.attach(opened, knocking(socket.if_nametoindex(link), self._address))
             ignore_outgoing(opened)
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE_BYTES)

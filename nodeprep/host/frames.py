@@ -1,4 +1,4 @@
-"""Frames of our own on the links: AF_PACKET sockets (packet(7)).
+"""Frames of our own on the links: packet sockets (packet(7)).
 
 An IP socket will not do. The kernel drops an IPv4 packet whose source is a local address, so two machines with one
 address never hear each other; packet sockets tap before that check.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 
 from nodeprep.errors import HostError
-from nodeprep.host import bpf
+from nodeprep.host import bpf, packets
 from nodeprep.peers.message import FRAME_MIN_BYTES, MAGIC, PAYLOAD_MAX_BYTES
 
 BROADCAST = b"\xff" * 6
@@ -32,12 +32,11 @@ class LinkSocket:
         self._ethertype = ethertype
         try:
             self.index = socket.if_nametoindex(link)
-            self._socket = opened = socket.socket(
-                socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0
-            )
+            self._socket = opened = packets.opened(socket.SOCK_DGRAM)
         except OSError as error:
             raise HostError(f"{link}: packet socket: {error.strerror}") from error
         try:
+            opened.setblocking(False)
             bpf.attach(opened, own_frames(self.index, magic))
             ignore_outgoing(opened)
             opened.bind((link, ethertype))

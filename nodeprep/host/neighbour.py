@@ -11,6 +11,7 @@ import time
 from ipaddress import IPv6Address
 
 from nodeprep.errors import HostError
+from nodeprep.host import packets
 from nodeprep.host.frames import FRAME_MAX_BYTES, mac_bytes, mac_text
 
 ETHERTYPE_IPV6 = 0x86DD
@@ -28,7 +29,7 @@ def neighbour_holder(link: str, mac: str, address: str) -> str | None:
     """
     wanted = IPv6Address(address).packed
     try:
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as tap:
+        with packets.opened(socket.SOCK_RAW) as tap:
             tap.bind((link, ETHERTYPE_IPV6))
             for _ in range(SOLICITATIONS):
                 tap.send(solicitation(mac_bytes(mac), wanted))

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from ipaddress import IPv4Address
 
 from nodeprep.errors import HostError
-from nodeprep.host import bpf
+from nodeprep.host import bpf, packets
 from nodeprep.host.arp import ARP, ETHERTYPE_ARP
 from nodeprep.host.frames import FRAME_MAX_BYTES, ignore_outgoing, mac_bytes, mac_text
 from nodeprep.model import Sighting
@@ -38,11 +38,11 @@ class StrangerSocket:
         self._own = frozenset(mac_bytes(each) for each in own_macs)
         try:
             index = socket.if_nametoindex(link)
-            kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-            self._socket = opened = socket.socket(socket.AF_PACKET, kind, 0)
+            self._socket = opened = packets.opened(socket.SOCK_RAW)
         except OSError as error:
             raise HostError(f"{link}: packet socket: {error.strerror}") from error
         try:
+            opened.setblocking(False)
             bpf.attach(opened, strangers(index, self._mac, self._addresses))
             ignore_outgoing(opened)
             opened.bind((link, ETH_P_ALL))
