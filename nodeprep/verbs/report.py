@@ -27,7 +27,14 @@ from nodeprep.verbs.config import rows_of
 from nodeprep.verbs.plan import as_text
 
 LIBRARIES = ("pyroute2", "dbus-next", "systemd-python", "structlog")
-UNITS = ("nodeprep-early.service", "nodeprep.service", "nodeprep-ready.target")
+UNITS = (
+    "nodeprep-early.service",
+    "nodeprep.service",
+    "nodeprep-packets.socket",
+    "nodeprep-packets.service",
+    "nodeprep-witness.service",
+    "nodeprep-ready.target",
+)
 PROGRAMS: tuple[tuple[str, ...], ...] = (
     ("uname", "-srvm"),
     ("systemctl", "--version"),
