@@ -96,6 +96,14 @@ def test_the_sandbox_is_no_wider_than_it_was(tmp_path: Path, name: str, most: fl
     assert said.returncode == 0, said.stdout[-400:]
 
 
+def test_pid_1_is_hidden_from_no_unit_that_may_not_look_into_it() -> None:
+    # Its arguments fix the machine ID of a container (systemd.machine_id=).
+    for unit in UNITS.glob("nodeprep*.service"):
+        lines = unit.read_text().splitlines()
+        may_look = any(line.startswith("CapabilityBoundingSet=") and "CAP_SYS_PTRACE" in line for line in lines)
+        assert may_look or "ProtectProc=ptraceable" not in lines, unit.name
+
+
 def test_every_kubelet_waits_for_a_ready_node() -> None:
     drop_ins = {path.parent.name: path.read_text() for path in UNITS.glob("*.service.d/10-nodeprep.conf")}
     assert set(drop_ins) == {f"{name}.service.d" for name in GATED}
