@@ -15,6 +15,7 @@ KINDS = {b"d": socket.SOCK_DGRAM, b"r": socket.SOCK_RAW}
 TIMEOUT_S = 15.0
 """The unit behind the door is started when the first knocks, on a machine that is still booting."""
 ASKING_TIMEOUT_S = 1.0
+IDLE_S = 10.0
 LISTENER = 3
 """The descriptor of the first socket that systemd passes on (sd_listen_fds(3))."""
 
@@ -53,10 +54,14 @@ def asked_for(kind: int) -> socket.socket:
 
 
 def main() -> int:
-    """Hand out packet sockets until stopped."""
+    """Hand out packet sockets until nobody asks any more; who asks later has systemd start us again."""
     with socket.socket(fileno=LISTENER) as listener:
+        listener.settimeout(IDLE_S)
         while True:
-            asker, _ = listener.accept()
+            try:
+                asker, _ = listener.accept()
+            except TimeoutError:
+                return 0
             with asker:
                 try:
                     asker.settimeout(ASKING_TIMEOUT_S)

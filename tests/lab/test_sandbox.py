@@ -39,7 +39,9 @@ def test_the_daemon_has_its_packet_sockets_from_a_unit_that_keeps_none(make_clon
     assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == 1 << 13, "CAP_NET_RAW"
     assert machine.run("stat", "-c", "%a %U", "/run/nodeprep/packets.socket").stdout.split() == ["600", "root"]
 
-    # Started anew with the daemon; and one that has ended by itself comes back when it is asked.
+    # It leaves when nobody asks, is started anew with the daemon, and comes back after its own end when it is asked.
+    machine.wait_for(lambda: shown(machine, BEHIND, "ActiveState") == "inactive", 40.0)
+    assert packet_sockets(machine, main) > 0
     machine.run("systemctl", "restart", "nodeprep.service", timeout=90.0)
     assert shown(machine, BEHIND, "MainPID") not in ("0", behind)
     machine.run("systemctl", "kill", "--signal=KILL", BEHIND)

@@ -88,6 +88,15 @@ def test_what_is_refused_behind_the_door_is_refused_with_the_reason(door: Path) 
         packets.opened(socket.SOCK_RAW)
 
 
+def test_who_makes_them_leaves_when_nobody_asks(confined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packets, "IDLE_S", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(confined))
+        listener.listen()
+        monkeypatch.setattr(packets, "LISTENER", os.dup(listener.fileno()))
+        assert packets.main() == 0
+
+
 def test_without_a_door_there_is_none_to_be_had(confined: Path) -> None:
     with pytest.raises(OSError, match=r"none to be had: .*/door: No such file"):
         packets.opened(socket.SOCK_RAW)
