@@ -2,7 +2,8 @@
 
     sudo python3 -m tests.lab.fleet [--release bookworm] [--deb PATH] 2 10 30
 
-Every frame of the peers is recorded on the bridge, and the journals are read afterwards: no two machines may have had
+As many machines of a tree without nodeprep are booted before, and the time is also told as a multiple of theirs. Every
+frame of the peers is recorded on the bridge, and the journals are read afterwards: no two machines may have had
 one identity at any moment after either said READY, and none may have renewed anything after that.
 """
 
@@ -12,8 +13,9 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -29,9 +31,11 @@ from tests.lab.tree import Release
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 1200.0
-HEADER = (
-    f"{'twins':>6} {'all ready':>10} {'median':>8} {'frames/node':>12} {'most':>6} {'CPU/node':>9} {'most':>6}  renewed"
+COLUMNS = (
+    *(("twins", 6), ("all ready", 10), ("median", 8), ("plain boots", 12), ("ratio", 6)),
+    *(("frames/node", 12), ("most", 6), ("CPU/node", 9), ("most", 6)),
 )
+HEADER = " ".join(f"{title:>{width}}" for title, width in COLUMNS) + "  renewed"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Result:
     """What one fleet cost."""
 
     twins: int
+    plain_s: float
     ready_s: tuple[float, ...]
     frames: tuple[int, ...]
     cpu_s: tuple[float, ...]
@@ -48,40 +53,60 @@ class Result:
         middle = sorted(self.ready_s)[len(self.ready_s) // 2]
         frames, cpu = sum(self.frames) / self.twins, sum(self.cpu_s) / self.twins
         return (
-            f"{self.twins:>6} {max(self.ready_s):>8.1f} s {middle:>6.1f} s {frames:>12.1f} {max(self.frames):>6}"
+            f"{self.twins:>6} {max(self.ready_s):>8.1f} s {middle:>6.1f} s {self.plain_s:>10.1f} s"
+            f" {max(self.ready_s) / self.plain_s:>6.2f} {frames:>12.1f} {max(self.frames):>6}"
             f" {cpu:>7.2f} s {max(self.cpu_s):>4.2f} s  {self.renewed}"
         )
 
 
-def trial(golden: Golden, count: int, folder: Path) -> Result:
+@contextmanager
+def booting(golden: Golden, count: int, folder: Path, lan: Lan) -> Iterator[list[Clone]]:
+    """Switch that many machines on at one instant, and remove them afterwards."""
+    machines = [Clone(f"twin-{number}", golden.layers, folder / f"{number}", lan, MAC) for number in range(count)]
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda machine: machine.boot(wait=False), machines))
+        yield machines
+    finally:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(Clone.remove, machines))
+
+
+def plain_boots_s(bare: Golden, count: int, folder: Path) -> float:
+    """Return how long that many machines without nodeprep take until the last has booted."""
+    with Lan("plain") as lan:
+        began_s = time.monotonic()
+        with booting(bare, count, folder, lan) as machines:
+            for machine in machines:
+                machine.wait_booted(TIMEOUT_S)
+            return time.monotonic() - began_s
+
+
+def trial(golden: Golden, bare: Golden, count: int, folder: Path) -> Result:
     """Boot that many twins and return what it cost; AssertionError if an identity was had twice."""
+    plain_s = plain_boots_s(bare, count, folder / "plain")
     with Lan("fleet") as lan:
         recorder = lan.client()
-        twins = [Clone(f"twin-{number}", golden.layers, folder / f"{number}", lan, MAC) for number in range(count)]
-        try:
-            with hearing(recorder) as recorded:
-                began_s = time.monotonic()
-                with ThreadPoolExecutor(16) as pool:
-                    list(pool.map(lambda twin: twin.boot(wait=False), twins))
+        with hearing(recorder) as recorded:
+            began_s = time.monotonic()
+            with booting(golden, count, folder, lan) as twins:
                 ready_s = wait_ready(twins, began_s)
                 time.sleep(10)
-            key = bytes.fromhex(twins[0].read("/etc/nodeprep/fleet.key").strip())
-            messages = [decode(payload, key) for payload in recorded]
-            assert_never_doubled(messages)
-            for twin in twins:
-                assert_settled(twin)
-            assert_pairwise_different(twins)
-            spoken = [message.nonce for message in messages]
-            return Result(
-                twins=count,
-                ready_s=tuple(ready_s),
-                frames=tuple(spoken.count(nonce) for nonce in set(spoken)),
-                cpu_s=tuple(cpu_s(twin) for twin in twins),
-                renewed=sum(status(twin)["node"]["origin"] == "twin" for twin in twins),
-            )
-        finally:
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(Clone.remove, twins))
+                key = bytes.fromhex(twins[0].read("/etc/nodeprep/fleet.key").strip())
+                messages = [decode(payload, key) for payload in recorded]
+                assert_never_doubled(messages)
+                for twin in twins:
+                    assert_settled(twin)
+                assert_pairwise_different(twins)
+                spoken = [message.nonce for message in messages]
+                return Result(
+                    twins=count,
+                    plain_s=plain_s,
+                    ready_s=tuple(ready_s),
+                    frames=tuple(spoken.count(nonce) for nonce in set(spoken)),
+                    cpu_s=tuple(cpu_s(twin) for twin in twins),
+                    renewed=sum(status(twin)["node"]["origin"] == "twin" for twin in twins),
+                )
 
 
 def assert_never_doubled(messages: Sequence[Message]) -> None:
@@ -130,10 +155,10 @@ def _said_ready(twin: Clone) -> bool:
 
 
 def cpu_s(twin: Clone) -> float:
-    """Return the processor time that the daemon of a machine has taken, in seconds."""
+    """Return the processor time that the daemon of a machine, and what it started, has taken, in seconds."""
     pid = twin.run("systemctl", "show", "-P", "MainPID", "nodeprep.service").stdout.strip()
     fields = twin.run("cat", f"/proc/{pid}/stat").stdout.rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    return sum(map(int, fields[11:15])) / 100
 
 
 def main() -> None:
@@ -155,9 +180,10 @@ def main() -> None:
             prepare=worst_case,
             lived=left_a_lease,
         )
+        bare = golden_tree(Release(options.release), None, store=store / "golden", name="bare")
         print(HEADER)
         for count in options.sizes:
-            print(trial(golden, count, store / f"fleet-{count}"), flush=True)
+            print(trial(golden, bare, count, store / f"fleet-{count}"), flush=True)
 
 
 if __name__ == "__main__":
