@@ -28,7 +28,7 @@ class Cost(Measure, Enum):
     WAIT = "wait for peers until ready, booted, alone", "", "s", 0.8, 0.8
     WAIT_BESIDE = "wait for peers until ready, booted, beside one", "", "s", 0.8, 0.8
     TWINS = "three perfect twins, power-on to all ready", "three boots without nodeprep", "x", 2.5, 9.0
-    MEMORY = "memory of the daemon, ready (PSS)", "NetworkManager's there", "x", 1.5, 7.0
-    WAKE_UPS = "wake-ups of the daemon a minute, ready, quiet", "", "", 2.0, 900.0
+    MEMORY = "memory of the daemon, ready (PSS)", "NetworkManager's there", "x", 1.5, 3.0
+    WAKE_UPS = "wake-ups of the daemon a minute, ready, quiet", "", "", 2.0, 8.0
     STATUS = "`nodeprep status`", "`python3 -I -S -c pass`", "x", 2.5, 4.0
     CROWD = "one daemon among 1 000 that announce", "a core", "%", 1.0, 2.0

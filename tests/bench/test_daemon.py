@@ -18,15 +18,21 @@ from tests.lab.hostile import flood
 
 PROBE_WINDOW_S = 0.75
 """Three probes, 0.2 to 0.3 s apart, and the answer to the last: what no daemon that asks its peers can do without."""
-QUIET_S = 30.0
+QUIET_S = 150.0
+"""Long enough for each of its few timers."""
+REST_S = 90.0
 NODES, ANNOUNCED_S, CROWD_S = 1000, 384.0, 20.0
 """How many, how often each says something once it has been ready for long (the mean), how long that is looked at."""
-SETTLING_S = 10.0
-"""After READY it announces a few times more, and its allocator gives back what it used."""
 
 
 def pid_of(machine: Clone, unit: str) -> int:
     return int(machine.run("systemctl", "show", "--property=MainPID", "--value", unit).stdout)
+
+
+def processes(machine: Clone, unit: str) -> set[int]:
+    """Return all processes of a unit, its own and whatever it has started."""
+    folder = machine.run("systemctl", "show", "--property=ControlGroup", "--value", unit).stdout.strip()
+    return {int(line) for line in machine.run("cat", f"/sys/fs/cgroup{folder}/cgroup.procs").stdout.split()}
 
 
 def pss_kib(machine: Clone, pid: int) -> int:
@@ -43,8 +49,8 @@ def switches(machine: Clone, pid: int) -> int:
 
 def test_the_daemon_rests_in_little_memory_and_sleeps(node: Clone, measured: Measured) -> None:
     assert ready(node)["peers"]["count"] == 0
-    time.sleep(SETTLING_S)
     daemon, manager = pid_of(node, "nodeprep.service"), pid_of(node, "NetworkManager.service")
+    node.wait_for(lambda: processes(node, "nodeprep.service") == {daemon}, REST_S)
     before, begin = switches(node, daemon), time.monotonic()
     time.sleep(QUIET_S)
     woken = (switches(node, daemon) - before) * 60.0 / (time.monotonic() - begin)
