@@ -18,34 +18,34 @@ from nodeprep.examiner import Examiner
 from nodeprep.guard import Guard
 from nodeprep.herald import Herald
 from nodeprep.host import attic, notify
-from nodeprep.host.bus import Bus
-from nodeprep.host.live import Live
+from nodeprep.host.foreman import Foreman
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim
 from nodeprep.nonce import nonce
 from nodeprep.observe import presented
 from nodeprep.opener import make_openings
 from nodeprep.openings import Needed, needed
-from nodeprep.patience import within
+from nodeprep.patience import Bell
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import Standing, role_of
 from nodeprep.peers.rules import Clear, Dispute, Kept, Lost, Resolved
 from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.settle import NETWORK_TIMEOUT_S, Settler, take_over
+from nodeprep.vigil import Vigil
 from nodeprep.watch import Watch
 from nodeprep.wire import Contest, Event, Wire
 
-LOOK_AGAIN_S = 10.0
 RETRY_S = 5.0
 
 
 class Daemon:
     """One node, from its boot to its shutdown."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreman: Foreman) -> None:
+        self._foreman = foreman
         self._herald = Herald()
-        self._again, self._news, self._stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._again, self._stop, self._news = asyncio.Event(), asyncio.Event(), Bell()
         self._told = False
         self._guard: Guard | None = None
         self._state = "starting"
@@ -60,7 +60,7 @@ class Daemon:
         self._run: Run | None = None
         self._name = attic.name_of_this_boot()
         self._files = LocalMachine(self._name)
-        self._bulletin, self._desk = Bulletin(self._files), Desk(self._files, self._news.set)
+        self._bulletin, self._desk = Bulletin(self._files, self._drawn), Desk(self._files, self._news.ring)
         # A daemon before this one was waited for by the boot, which has gone on since.
         self._is_late = self._files.exists(report.STATUS_FILE)
         self._boot_id = (self._files.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
@@ -77,6 +77,7 @@ class Daemon:
         await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
         notify.stopping()
         heart.cancel()
+        self._foreman.leave()
         await self._desk.leave()
         if self._wire:
             self._wire.close()
@@ -88,12 +89,11 @@ class Daemon:
     async def _work(self) -> None:
         while not self._stop.is_set():
             try:
-                async with Bus() as bus:
-                    await self._prepare(bus)
-                    await self._watch()
+                await self._prepare()
+                await self._watch()
             except NodeprepError as error:
                 await self._stumble(error)
-                await self._pause(RETRY_S)
+                await self._news.wait(RETRY_S)
             self._again.clear()
 
     async def _stumble(self, error: NodeprepError) -> None:
@@ -102,29 +102,22 @@ class Daemon:
         if problem not in self._problems():
             await self._conclude([problem], [])
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait, or until there are news."""
-        try:
-            await within(self._news.wait(), seconds)
-        except asyncio.TimeoutError:
-            pass
-        self._news.clear()
-
     def _judge_again(self) -> None:
         self._again.set()
-        self._news.set()
+        self._news.ring()
 
     # The sentence, with the peers' answers in between
 
-    async def _prepare(self, bus: Bus) -> None:
+    async def _prepare(self) -> None:
         """Observe, judge, renew and probe until nothing is left to do, then say what came of it."""
         self._tell("waiting for the network")
         settings = config.load(self._files)
         self._needed = needed(self._files, settings)
         self._keys = fleetkey.fleet_keys(self._files)
-        self._live = live = Live(bus, settings.peers.links)
-        await live.settled(NETWORK_TIMEOUT_S)
-        machine = await live.view(self._name)
+        foreman = self._foreman
+        await foreman.look_at(settings.peers.links)
+        await foreman.settled(NETWORK_TIMEOUT_S)
+        machine = await foreman.view(self._name)
         this = self._run = Run(machine, settings, run.signals_of(machine))
         was_ready = self._files.exists(report.READY_FILE)
         await asyncio.to_thread(this.decide, was_ready=was_ready)
@@ -133,7 +126,7 @@ class Daemon:
             self._wire = Wire(nonce(self._files), Keyring(self._keys), self._on_event, role_of(settings.node.roles))
             self._settler = Settler(self._wire, self._tell)
         settler, wire = self._settler, self._settler.wire
-        settler.live = live
+        settler.foreman = foreman
         if not self._keys:
             await self._conclude([await settler.listen_only(this)], [])
             return
@@ -141,7 +134,7 @@ class Daemon:
         settler.registrar = self._desk.follow(settings, self._keys)
         standing = Standing.READY if was_ready else Standing.JOINED if this.decision.joined else Standing.PROBING
         self._tell("making the openings")
-        self._openings = await make_openings(this, live.firewalls, self._needed.openings(self._files))
+        self._openings = await make_openings(this, foreman, self._needed.openings(self._files))
         contest = await settler.settle(this, standing, renew=not was_ready and this.word != "keep")
         if isinstance(contest, str):
             self._say("reboot", contest)
@@ -179,12 +172,12 @@ class Daemon:
             self._files.write_own(report.READY_FILE, b"", 0o644)
         else:
             self._state = "held"
-        self._write()
+        self._bulletin.write()
         self._herald.say_changes(self._run, self._state)
         self._say("ready" if self._state == "ready" else problems[0].code, self._document()["summary"])
         notify.judged(self._document()["summary"])
         if self._is_late and not was_ready and self._state != "held":
-            await self._live.start_ready()
+            await self._foreman.start_ready()
         self._told = self._is_late = True
 
     def _problems(self) -> list[Problem]:
@@ -197,19 +190,22 @@ class Daemon:
         this, wire = self._run, self._wire
         if this is None or wire is None:
             return
-        role = role_of(this.config.node.roles)
-        watch = Watch(wire, self._live, self._news.set, Examiner(self._keys, role, wire))
-        await self._live.on_firewall(self._news.set)
+        examiner = Examiner(self._keys, role_of(this.config.node.roles), wire)
+        watch = Watch(wire, self._news.ring, examiner)
+        vigil = Vigil(self._news.ring, self._foreman, this.config.peers.links)
+        wire.heard = self._bulletin.write_soon
         try:
             watch.follow(this.machine.links(), defends=self._guard is not None)
             if self._guard:
                 watch.announce(this.machine.links())
             while not self._again.is_set():
-                await self._pause(LOOK_AGAIN_S)
+                vigil.follow(self._files.asked | this.machine.asked, this.machine.links())
+                await vigil.wait(self._news, lambda: self._state == "ready" and watch.is_calm, self._bulletin.write)
                 if not self._again.is_set():
                     await self._look(this, wire, watch)
         finally:
             watch.close()
+            vigil.close()
 
     async def _look(self, this: Run, wire: Wire, watch: Watch) -> None:
         """Look again, and follow what changed."""
@@ -217,20 +213,19 @@ class Daemon:
             self._judge_again()
             return
         before = presented(this.artefacts, this.machine, this.observation)
-        this.machine = await self._live.view(self._name)
+        this.machine = await self._foreman.view(self._name)
         await asyncio.to_thread(this.look)
         claims, links = presented(this.artefacts, this.machine, this.observation), this.machine.links()
         # Somebody may have flushed the ruleset, switched a firewall on, or installed the network of the pods.
         assert self._needed
         failed = tell.failure(this, "openings")
-        self._openings = await make_openings(this, self._live.firewalls, self._needed.openings(self._files))
+        self._openings = await make_openings(this, self._foreman, self._needed.openings(self._files))
         appeared = wire.listen(links)
         watch.follow(links, defends=self._guard is not None)
-        self._herald.say_foreign(this, self._state, tell.foreign(wire))
         if self._guard is None or not self._keys:
             if self._keys and (appeared or claims != before or (failed and not tell.failure(this, "openings"))):
                 self._judge_again()  # what is presented, or there, was never probed; or what held us back has gone
-            self._write()
+            self._bulletin.write()
             return
         news = await self._guard.follow(claims, links, appeared)
         if news or (not self._guard.contested and this.adopted()):
@@ -244,7 +239,7 @@ class Daemon:
         if self._desk.is_new() or strangers != self._strangers:
             self._strangers = strangers
             await self._conclude(*self._judged)
-        self._write()
+        self._bulletin.write()
 
     async def _follow(self, this: Run, guard: Guard) -> None:
         """Follow an operator who changed the identity of a ready machine, or say who else has what he gave it."""
@@ -268,11 +263,12 @@ class Daemon:
                     self._disputes[claim] = problem
                     self._say("dispute", problem.detail)
                 self._state = "degraded"
-                self._write()
+                self._news.ring()
+                self._bulletin.write()
             case Resolved() if self._disputes:
                 self._judge_again()
             case Dispute() | Resolved() | Lost() | Kept():
-                self._write()
+                self._bulletin.write()
 
     # Telling
 
@@ -281,19 +277,21 @@ class Daemon:
         notify.progress(what)
         self._herald.mention(what)
         if not self._told:
-            self._write()
+            self._bulletin.write()
 
     def _say(self, code: str, detail: str, **fields: str) -> None:
         self._herald.say(self._run, self._state, code, detail, **fields)
+
+    def _drawn(self) -> report.Document:
+        """Return the status document, once the journal has what could be new in it without a judgement."""
+        self._herald.say_foreign(self._run, self._state, tell.foreign(self._wire))
+        return self._document()
 
     def _document(self) -> report.Document:
         told = self._openings, self._problems(), self._judged[1], self._desk.registrar
         return tell.document(self._run, self._wire, self._state, self._boot_id, *told)
 
-    def _write(self) -> None:
-        self._bulletin.write(self._document())
 
-
-def main() -> int:
+def main(foreman: Foreman) -> int:
     """Run the daemon."""
-    return asyncio.run(Daemon().main())
+    return asyncio.run(Daemon(foreman).main())

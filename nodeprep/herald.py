@@ -57,7 +57,7 @@ class Herald:
         for name in this.adopted():
             self.say(this, state, "adopted", f"{name} was changed by an operator", subject=name)
 
-    def say_foreign(self, this: Run, state: str, problems: Sequence[Problem]) -> None:
+    def say_foreign(self, this: Run | None, state: str, problems: Sequence[Problem]) -> None:
         """Write an entry when somebody is heard under another fleet key, and none while that lasts."""
         if problems and not self._told_of_foreigners:
             self.say(this, state, "foreign-key", problems[0].detail)

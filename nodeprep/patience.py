@@ -26,3 +26,23 @@ async def within(awaited: Awaitable[T], seconds: float) -> T:
         return work.result()
     finally:
         work.cancel()  # where we are cancelled ourselves; of no effect on what is done
+
+
+class Bell:
+    """Wakes one who waits for news, or has them ready for when he waits next."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Tell that there are news."""
+        self._rung.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for news, and say whether there are any."""
+        try:
+            await within(self._rung.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        self._rung.clear()
+        return True

@@ -16,7 +16,7 @@ from nodeprep import fleetkey, judge, naming, run, tell
 from nodeprep.address import Spare, secure_address
 from nodeprep.errors import HostError, RegistryError
 from nodeprep.guard import foreign_holders
-from nodeprep.host.live import Live
+from nodeprep.host.foreman import Foreman
 from nodeprep.host.local import LocalMachine
 from nodeprep.model import Claim, Sighting, Stage, Verdict
 from nodeprep.numbering import secure_number
@@ -48,7 +48,7 @@ class Settler:
 
     wire: Wire
     tell: Callable[[str], None]
-    live: Live | None = None
+    foreman: Foreman | None = None
     holding: tuple[str, ...] = ()
     """What still held the old machine ID after the one reboot."""
     holders: tuple[Sighting, ...] = ()
@@ -147,7 +147,7 @@ class Settler:
 
     async def _renew(self, this: Run) -> bool:
         """Carry out what is to be renewed: first what lives in files, then what the managers own. Whether any was."""
-        assert self.live is not None
+        assert self.foreman is not None
         if this.decision.renews:
             await asyncio.to_thread(this.begin)
         await asyncio.to_thread(this.look)
@@ -174,10 +174,10 @@ class Settler:
                 this.machine.write_own(LIVE, b"", 0o600)
             self.tell(f"renewing {', '.join(dict.fromkeys(subjects))}")
             await asyncio.to_thread(this.carry_out, steps)
-            await self.live.settled(NETWORK_TIMEOUT_S)
+            await self.foreman.settled(NETWORK_TIMEOUT_S)
             if self.registrar:
                 self.registrar.hang_up()
-            this.machine = await self.live.view(this.machine.run)
+            this.machine = await self.foreman.view(this.machine.run)
             await asyncio.to_thread(this.look)
             done = True
         await asyncio.to_thread(this.machine.remove_staging)
@@ -216,11 +216,11 @@ class Settler:
             holding = ["an earlier run of the daemon was cut off"]
         else:
             self.tell("looking for what still holds the old machine ID")
-            assert self.live is not None
-            given = await self.live.machine_ids()
+            assert self.foreman is not None
+            given = await self.foreman.machine_ids()
             holding = [f"{name} gives it" for name, value in given.items() if value == self.former_id]
             try:
-                holding += await self.live.holders(self.former_id)
+                holding += await self.foreman.holders(self.former_id)
             except HostError as error:
                 holding.append(f"the search could not be made: {error}")
         if not holding or renewal.reboots:

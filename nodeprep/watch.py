@@ -1,4 +1,4 @@
-"""Watch: what the links tell while nothing else happens: that they change, that a stranger bears an address of ours.
+"""Watch: what the links tell while nothing else happens: that a stranger bears an address of ours.
 
 It reads, announces our static addresses by ARP (RFC 5227, 2.3 and 2.4), and lets peers have their openings tried; what
 is to be done about news is its caller's.
@@ -13,8 +13,6 @@ from typing import Any
 from nodeprep.errors import HostError
 from nodeprep.examiner import Examiner
 from nodeprep.host.arp import arp_announce, arp_holder
-from nodeprep.host.live import Live
-from nodeprep.host.monitor import Monitor
 from nodeprep.host.neighbour import neighbour_holder
 from nodeprep.host.strangers import StrangerSocket
 from nodeprep.model import Link, LinkAddress, Sighting
@@ -22,9 +20,6 @@ from nodeprep.peers.strangers import SETTLE_S, Stranger, Strangers
 from nodeprep.report import Problem
 from nodeprep.wire import Wire
 
-SETTLE_LINKS_S = 0.3
-"""One change of a link comes as several messages; and after it the next look waits as long as LOOKS_APART_S."""
-LOOKS_APART_S = 2.0
 RFC5227_ANNOUNCE_NUM = 2
 RFC5227_ANNOUNCE_INTERVAL_S = 2.0
 SIGHTINGS_PER_WAKE = 16
@@ -36,34 +31,27 @@ ASKED_MAX = 4
 class Watch:
     """The links of a machine, watched until `close`; `wake` is called when it is worth while to look at once."""
 
-    def __init__(self, wire: Wire, live: Live, wake: Callable[[], None], examiner: Examiner) -> None:
+    def __init__(self, wire: Wire, wake: Callable[[], None], examiner: Examiner) -> None:
         self._loop = asyncio.get_running_loop()
         self._wire = wire
-        self._live = live
         self._wake = wake
         self._examiner = examiner
         self._strangers = Strangers()
         self._sockets: dict[str, tuple[StrangerSocket, object]] = {}
         self._links: tuple[Link, ...] = ()
         self._defends = False
-        self._compared_s = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._comparing: asyncio.TimerHandle | None = None
-        self._monitor: Monitor | None = None
-        try:
-            self._monitor = Monitor()
-        except HostError:
-            return  # the caller looks from time to time as well
-        self._loop.add_reader(self._monitor.fileno(), self._hear_links)
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether no stranger is there of whom more might be heard, and no address is called a duplicate."""
+        return not self._strangers.seen(self._wire.now) and not any(
+            address.dad_failed for link in self._links for address in link.addresses
+        )
 
     def close(self) -> None:
         """Stop, the examiner too."""
         self._examiner.close()
-        if self._monitor:
-            self._loop.remove_reader(self._monitor.fileno())
-            self._monitor.close()
-        if self._comparing:
-            self._comparing.cancel()
         for name in tuple(self._sockets):
             self._drop(name)
         for task in self._tasks:
@@ -121,27 +109,6 @@ class Watch:
             if stranger.sighting.value not in told
             and stranger.sighting.kind not in contested  # a peer of ours, of whom the census tells
         )
-
-    # Links
-
-    def _hear_links(self) -> None:
-        assert self._monitor is not None
-        try:
-            if not self._monitor.read() or self._comparing:
-                return
-        except HostError:
-            return
-        wait_s = max(SETTLE_LINKS_S, self._compared_s + LOOKS_APART_S - self._loop.time())
-        self._comparing = self._loop.call_later(wait_s, lambda: self._start(self._compare()))
-
-    async def _compare(self) -> None:
-        """Wake our caller if the links of the machine changed; those of pods come and go all day."""
-        self._comparing, self._compared_s = None, self._loop.time()
-        try:
-            if await self._live.links() != self._links:
-                self._wake()
-        except HostError:
-            self._wake()
 
     # Strangers
 

@@ -32,7 +32,7 @@ PROBE_TIMEOUT_S = 5.0
 GATHER_S = 0.2
 """After the first loss, how long further ones of the same peer are waited for."""
 FORGET_READY_S, FORGET_S = 1800.0, 60.0
-"""The first is over three of the longest pauses between announcements (rules.Timing)."""
+"""A ready peer is silent for minutes: over three of its longest pauses (rules.Timing). Another would have spoken."""
 
 Event = Lost | Kept | Dispute | Resolved | Clear
 
@@ -78,6 +78,7 @@ class Wire:
         self._segments, self.routed = Segments(intake), Routed(intake)
         self.examined_by: OnFrame = lambda *_: None
         """Who takes the examinations that are asked for from beyond routers, where one port is for all."""
+        self.heard: Callable[[], None] = lambda: None  # told of each frame: there may be more to say of peers
         self._timers: dict[Census, asyncio.TimerHandle] = {}
         self._probing: list[_Probing] = []
 
@@ -93,10 +94,7 @@ class Wire:
 
     @property
     def peers(self) -> tuple[tuple[Peer, int], ...]:
-        """The peers that may still be there, each with the second (time(7)) at which it was last heard.
-
-        A ready one is silent for minutes; one that is not would have spoken.
-        """
+        """The peers that may still be there, each with the second (time(7)) at which it was last heard."""
         return tuple(
             (peer, round(self._epoch_s + peer.seen_s))
             for peer in self.census.peers
@@ -221,6 +219,7 @@ class Wire:
 
     def receive(self, now: float, payload: bytes, source: Source, port: int = 0) -> None:
         """Take in a frame, unless its sender or all of them say too much."""
+        self.heard()
         if payload.startswith(EXAMINATION):
             self.examined_by(now, payload, source, port)
             return

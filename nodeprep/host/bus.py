@@ -1,4 +1,4 @@
-"""The system bus: calls, properties and signals of D-Bus services, each answered in bounded time.
+"""The system bus: calls and properties of D-Bus services, each answered in bounded time.
 
 This is the only door to dbus_next (dbus_fast, its living fork, fits the same door). Messages are built by hand and
 nothing is introspected, because introspection fails on property names with hyphens. Whatever goes wrong, be it the
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -80,7 +80,6 @@ class Bus:
         self._options: dict[str, Any] = {"bus_address": address, "bus_type": BusType.SYSTEM}
         self._bus: Any = None
         self._watch: asyncio.Task[None] | None = None
-        self._callbacks: list[tuple[dict[str, str], Callable[[str, list[Any]], None]]] = []
         self.disconnected = asyncio.Event()
         """Set once the connection is gone, whoever ended it."""
 
@@ -108,7 +107,6 @@ class Bus:
             _abandon(self._bus)
             raise HostError(f"system bus: {str(error) or type(error).__name__}") from error
         self.disconnected.clear()
-        self._bus.add_message_handler(self._dispatch)
         self._watch = asyncio.ensure_future(self._wait_for_end(self._bus))
 
     async def close(self) -> None:
@@ -197,25 +195,6 @@ class Bus:
         """Whether somebody owns a name on the bus; asking starts nothing. Raises HostError."""
         (owned,) = await self.call(DAEMON, DAEMON_PATH, DAEMON, "NameHasOwner", "s", (name,))
         return bool(owned)
-
-    async def on_signal(
-        self, sender: str, path: str, interface: str, member: str, callback: Callable[[str, list[Any]], None]
-    ) -> None:
-        """Have callback(path, unwrapped body) called in the event loop for each such signal.
-
-        An empty path or member matches any. Raises HostError. The subscription ends with the connection.
-        """
-        wanted = {"interface": interface, **({"path": path} if path else {}), **({"member": member} if member else {})}
-        rule = ",".join(["type='signal'", f"sender='{sender}'", *(f"{key}='{held}'" for key, held in wanted.items())])
-        self._callbacks.append((wanted, callback))
-        await self.call(DAEMON, DAEMON_PATH, DAEMON, "AddMatch", "s", (rule,))
-
-    def _dispatch(self, message: Any) -> None:
-        if message.message_type is not MessageType.SIGNAL:
-            return
-        for wanted, callback in self._callbacks:
-            if all(getattr(message, key) == held for key, held in wanted.items()):
-                callback(message.path, plain(message.body))
 
     async def _wait_for_end(self, bus: Any) -> None:
         try:

@@ -38,6 +38,7 @@ class Files:
         self.run = run
         self.attic = Attic(run, root)
         self._root = root
+        self._asked: set[str] = set()
 
     def real(self, path: str) -> str:
         """Return where an absolute path of the machine lies for us."""
@@ -45,8 +46,14 @@ class Files:
 
     # Looking
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The paths and patterns that were looked at: what is there to be seen can be another only if they are."""
+        return frozenset(self._asked)
+
     def read_bytes(self, path: str) -> bytes | None:
         """Return a file's content, or None where there is none. Raises HostError."""
+        self._asked.add(path)
         with named(path):
             try:
                 with open(self.real(path), "rb") as file:
@@ -61,14 +68,17 @@ class Files:
 
     def exists(self, path: str) -> bool:
         """Whether something lies there, a dangling link included."""
+        self._asked.add(path)
         return os.path.lexists(self.real(path))
 
     def is_symlink(self, path: str) -> bool:
         """Whether a symbolic link lies there."""
+        self._asked.add(path)
         return os.path.islink(self.real(path))
 
     def modified(self, path: str) -> int:
         """Return when a file was written last, in nanoseconds, 0 where there is none. Raises HostError."""
+        self._asked.add(path)
         with named(path):
             try:
                 return os.stat(self.real(path)).st_mtime_ns
@@ -77,6 +87,7 @@ class Files:
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """Return the paths that match, sorted."""
+        self._asked.add(pattern)
         return tuple(sorted(path[len(self._root) :] for path in glob.glob(glob.escape(self._root) + pattern)))
 
     # Touching

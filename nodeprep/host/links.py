@@ -20,6 +20,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from nodeprep.errors import HostError
+from nodeprep.host.monitor import POD_PREFIXES
 from nodeprep.model import Link, LinkAddress
 
 ARPHRD_ETHER = 1
@@ -33,8 +34,6 @@ IFAPROT_KEEPALIVED = 18  # RTPROT_KEEPALIVED, which keepalived gives as IFA_PROT
 
 HARDWARE_KINDS = frozenset({None, "vlan", "bond", "team"})
 """IFLA_INFO_KIND of links that are hardware (none) or stand for it under another name."""
-POD_PREFIXES = ("cali", "cilium", "lxc", "veth", "eni", "azv", "gke", "vnet", "vif", "tap", "nodelocaldns")
-"""What container networks call the node's end of a pod's veth."""
 
 
 def links(only: Collection[str] | None = None) -> tuple[Link, ...]:

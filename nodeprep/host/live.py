@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from nodeprep.errors import HostError
 from nodeprep.host import hostnamed, links, witness
 from nodeprep.host.bus import Bus
 from nodeprep.host.files import Files
-from nodeprep.host.firewall.choice import Firewalls
+from nodeprep.host.firewall.choice import Driven, Firewalls
 from nodeprep.host.firewall.firewalld import Firewalld
 from nodeprep.host.firewall.iptables import Iptables
 from nodeprep.host.firewall.nftables import Nftables
@@ -36,6 +36,13 @@ LATE_S = 3.0
 VIEW_TRIES = 4
 VIEW_AGAIN_S = 0.3
 POLL_S = 0.1
+BEHIND_MANAGERS = frozenset(
+    (
+        "/etc/hostname",
+        *(f"{folder}/NetworkManager/system-connections/*" for folder in ("/etc", "/run", "/usr/lib")),
+    )
+)
+"""What they read themselves, and tell of."""
 SEARCH_TIMEOUT_S = 130.0
 """More than the unit that searches is given itself."""
 BUS = "org.freedesktop.DBus"  # Debian's policy for the system bus lets nobody ask it, and then nobody can be misled
@@ -45,20 +52,30 @@ NETWORKMANAGER = "org.freedesktop.NetworkManager"
 NETWORKD = "org.freedesktop.network1"
 
 
+@dataclass(slots=True)
+class Memory:
+    """What one `Live` leaves to the next."""
+
+    is_late: bool = False
+    driven: Driven = field(default_factory=Driven)
+
+
 class Live:
     """The bus, NetworkManager, hostnamed, netlink and the firewall of a running system."""
 
-    def __init__(self, bus: Bus, only_links: tuple[str, ...] = ()) -> None:
+    def __init__(self, bus: Bus, only_links: tuple[str, ...] = (), memory: Memory | None = None) -> None:
         self._bus = bus
         self._only_links = only_links
+        self._memory = memory or Memory()
         self._loop = asyncio.get_running_loop()
         self._network = NetworkManager(bus)
         self._files: Files = Files("live")
         self._links: tuple[Link, ...] = ()
-        self._is_late = False
         self._firewalld = Firewalld(bus, self._in_loop, lambda: [link.name for link in self._links])
         iptables = Iptables()
-        self.firewalls = Firewalls((self._firewalld, Ufw(Files("live"), iptables)), iptables, Nftables())
+        self.firewalls = Firewalls(
+            (self._firewalld, Ufw(Files("live"), iptables)), iptables, Nftables(), self._memory.driven
+        )
 
     async def settled(self, timeout_s: float) -> bool:
         """Wait until the managers have finished what they start at boot; whether they have, or are not there at all.
@@ -66,8 +83,8 @@ class Live:
         What a daemon that was cut off had on trial is undone before. Once that took longer than there was time, a link
         waits for what may never come, such as a DHCP server: from then on it is waited for LATE_S at most.
         """
-        settled = await self._settled(min(timeout_s, LATE_S) if self._is_late else timeout_s)
-        self._is_late = self._is_late or not settled
+        settled = await self._settled(min(timeout_s, LATE_S) if self._memory.is_late else timeout_s)
+        self._memory.is_late = self._memory.is_late or not settled
         return settled
 
     async def _settled(self, timeout_s: float) -> bool:
@@ -94,6 +111,11 @@ class Live:
                 await asyncio.sleep(VIEW_AGAIN_S)  # a manager that is starting takes objects away under our hands
         return await self._view(run)
 
+    async def seen(self, run: str) -> tuple[tuple[Link, ...], tuple[Profile, ...], str, frozenset[str]]:
+        """Return what a view is made of: links, profiles and hostname; and what was read for it. Raises HostError."""
+        machine = await self.view(run)
+        return machine.links(), machine.profiles(), machine.hostname(), self._files.asked | BEHIND_MANAGERS
+
     async def links(self) -> tuple[Link, ...]:
         """Return the machine's links as they are now. Raises HostError."""
         return tuple(with_platform(link) for link in await asyncio.to_thread(links.links, self._only_links or None))
@@ -115,10 +137,6 @@ class Live:
         """Return the profiles of the links that networkd, netplan and ifupdown have in hand. Raises HostError."""
         theirs = networkd.profiles(self._links, self._files) if has_networkd else ()
         return tuple(map(netplan.adopted, theirs)) + ifupdown.profiles(self._links, self._files)
-
-    async def on_firewall(self, wake: Callable[[], None]) -> None:
-        """Have wake called when a firewall has loaded its configuration anew. Raises HostError."""
-        await self._firewalld.on_reload(wake)
 
     async def machine_ids(self) -> dict[str, str]:
         """Return who gives which machine ID, of the services on the bus that run and answer (Peer.GetMachineId)."""
@@ -211,6 +229,19 @@ class Live:
     def apply_openings(self, openings: tuple[Opening, ...], mode: str, backend: str) -> None:
         """Make the openings in that firewall, unless they are as they should be. Raises HostError."""
         self.firewalls.apply(openings, mode, backend)
+
+    def firewall(self, openings: tuple[Opening, ...], mode: str) -> tuple[str, list[str], list[str]]:
+        """Return the firewall that is driven, what may close these openings, and what else is to be said of it.
+
+        In mode "off" nothing is opened that could be closed. Raises HostError.
+        """
+        if mode == "off":
+            return "-", [], list(self.firewalls.remarks((), mode))
+        try:
+            closed, remarks = self.firewalls.closed_by(openings), self.firewalls.remarks(openings, mode)
+        except HostError as error:
+            return self.firewalls.name, [str(error)], []
+        return self.firewalls.name, list(closed), list(remarks)
 
     def _in_loop(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from nodeprep import daemon
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from nodeprep.verbs import Typed
+
+if TYPE_CHECKING:
+    from nodeprep.host.foreman import Foreman
+
+SPARED = ("ssl", "_hashlib")
+"""OpenSSL's, without which asyncio and hashlib do as well, where Python was built without: 4 MiB of a daemon that stays
+as long as the machine, and whose short messages Python's own SHA-256 signs in half the time. A registry loads ssl."""
 
 
 def main(_typed: Typed) -> int:
     """Run until systemd ends it, and return the exit code."""
-    return daemon.main()
+    daemon, foreman = load()
+    code: int = daemon.main(foreman)
+    return code
+
+
+def load() -> tuple[ModuleType, Foreman]:
+    """Return the daemon, loaded without what is spared, and the foreman whose worker loads what it needs meanwhile."""
+    for name in SPARED:
+        sys.modules[name] = None  # type: ignore[assignment]  # as in importlib's reference: not to be found
+    try:
+        from nodeprep.host.foreman import Foreman  # noqa: PLC0415 (not before)
+
+        foreman = Foreman()
+        from nodeprep import daemon  # noqa: PLC0415 (likewise)
+
+        return daemon, foreman
+    finally:
+        for name in SPARED:
+            del sys.modules[name]

@@ -234,13 +234,13 @@ def test_the_monitor_hears_of_a_new_address_and_a_new_link(lan: tuple[str, str])
     changes = inside(
         lan[0],
         "import select, subprocess\n"
-        "with monitor.Monitor() as news:\n"
-        "    before = sorted(news.read())\n"
-        "    subprocess.run(['ip', 'address', 'add', '10.77.0.8/24', 'dev', 'eth0'], check=True)\n"
-        "    subprocess.run(['ip', 'link', 'add', 'br7', 'type', 'bridge'], check=True)\n"
-        "    readable = select.select([news], [], [], 5)[0]\n"
-        "    index = {link.name: link.index for link in links.links(('eth0', 'br7'))}\n"
-        "    show([bool(readable), sorted(news.read()), index])",
+        "news = monitor.LinkMonitor()\n"
+        "news.read()\n"
+        "subprocess.run(['ip', 'address', 'add', '10.77.0.8/24', 'dev', 'eth0'], check=True)\n"
+        "subprocess.run(['ip', 'link', 'add', 'br7', 'type', 'bridge'], check=True)\n"
+        "readable = select.select([news], [], [], 5)[0]\n"
+        "index = {link.name: link.index for link in links.links(('eth0', 'br7'))}\n"
+        "show([bool(readable), sorted(news.read()), index])",
     )
 
     readable, heard, index = changes
@@ -255,7 +255,7 @@ def test_no_socket_is_left_open(lan: tuple[str, str]) -> None:
         "import os\n"
         "links.links(); before = len(os.listdir('/proc/self/fd'))\n"
         "for _ in '12345':\n"
-        "    links.links(); links.neighbour_answers('eth0', '10.77.0.1', 0.1); monitor.Monitor().close()\n"
+        "    links.links(); links.neighbour_answers('eth0', '10.77.0.1', 0.1); monitor.LinkMonitor().close()\n"
         "show(len(os.listdir('/proc/self/fd')) - before)",
     )
 

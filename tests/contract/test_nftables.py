@@ -45,6 +45,22 @@ def firewall(quiet_segment: Segment) -> Nftables:
     return Nftables(quiet_segment.inside.prefix)
 
 
+def test_a_change_of_any_rule_is_told_and_of_legacy_tables_that_they_are_there(quiet_segment: Segment) -> None:
+    code = (
+        "import subprocess\n"
+        "from nodeprep.host.monitor import RulesetMonitor, has_legacy_tables\n"
+        "news, heard = RulesetMonitor(), []\n"
+        "for words in ('nft list ruleset', 'nft add table inet operator', 'iptables-nft -A INPUT -j ACCEPT',\n"
+        "              'iptables-legacy -A INPUT -j ACCEPT'):\n"
+        "    subprocess.run(words.split(), check=True, capture_output=True)\n"
+        "    heard.append((news.read(), has_legacy_tables()))\n"
+        "print(heard)\n"
+    )
+    environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    told = quiet_segment.inside.run("env", *map("=".join, environment.items()), sys.executable, "-c", code)
+    assert told.strip() == str([(False, False), (True, False), (True, False), (False, True)])
+
+
 def test_enforce_answers_on_exactly_the_openings(segment: Segment, firewall: Nftables) -> None:
     inside, outside = segment.inside, segment.outside
     for port in (6443, 10257, 29999, 30000, 32767, 32768):

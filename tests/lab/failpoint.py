@@ -20,15 +20,32 @@ def main() -> int:
     """Run one of the two runs with the failpoint in place."""
     which, stop = sys.argv[1], int(sys.argv[2])
     sys.path.append("/usr/lib/python3/dist-packages")
-    from nodeprep import apply
+    install(stop)
+    if which == "early":
+        from nodeprep import early
 
-    count = 0
+        return early.main()
+    if which == "seal":
+        from nodeprep.verbs import seal
+
+        return seal.carry_out(seal.Request())
+    from nodeprep import daemon
+    from nodeprep.host import foreman
+
+    here = os.path.dirname(os.path.abspath(__file__))
+    hook = f"sys.path.append({here!r}); import failpoint; failpoint.install({stop}); "
+    foreman.PROGRAM = foreman.PROGRAM.replace("from nodeprep", f"{hook}from nodeprep")
+    return daemon.main(foreman.Foreman())
+
+
+def install(stop: int) -> None:
+    """Count the effects of this process after those of the ones before it, and stop it before that one."""
+    from nodeprep import apply
 
     def counted(effect: Callable[..., Any]) -> Callable[..., Any]:
         def before(*arguments: Any, **named: Any) -> Any:
-            nonlocal count
             if not any(str(argument).startswith("/run/") for argument in arguments):
-                count += 1
+                count = so_far() + 1
                 with open(MARK, "w", encoding="ascii") as mark:
                     mark.write(f"{count}{'!' if count == stop else ''}")
                 while count == stop:
@@ -39,17 +56,15 @@ def main() -> int:
 
     apply.perform = counted(apply.perform)
     os.rename = counted(os.rename)
-    if which == "early":
-        from nodeprep import early
 
-        return early.main()
-    if which == "seal":
-        from nodeprep.verbs import seal
 
-        return seal.carry_out(seal.Request())
-    from nodeprep import daemon
-
-    return daemon.main()
+def so_far() -> int:
+    """Return the number of effects."""
+    try:
+        with open(MARK, encoding="ascii") as mark:
+            return int(mark.read().rstrip("!"))
+    except FileNotFoundError:
+        return 0
 
 
 if __name__ == "__main__":

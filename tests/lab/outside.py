@@ -29,8 +29,8 @@ NOBODY = ("pods", "metrics")
 NUMBERS = {"ip-in-ip": 4, "vrrp": 112}
 SSH = frozenset({"22/tcp"})
 SOURCES = itertools.count(40000)
-"""A source port for each scan: from one that was used before, what a former role opened would go on as a connection that
-conntrack has (nf_conntrack_udp_timeout_stream), and be found open."""
+"""A source port for each scan: from one that was used before, what a former role opened would be a connection that
+conntrack still has (nf_conntrack_udp_timeout_stream), and be found open."""
 LISTENERS = """
 import json, selectors, socket, sys
 chosen = selectors.DefaultSelector()

@@ -131,7 +131,7 @@ def boot_again(machine: Clone) -> dict[str, Any]:
 
 
 def look(machine: Clone) -> None:
-    """Have the daemon look at once. By itself it does within ten seconds, which each test waits for often enough."""
+    """Have the daemon judge at once. By itself it does soon, which each test waits for often enough."""
     machine.run("systemctl", "reload", "nodeprep.service")
 
 

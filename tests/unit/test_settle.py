@@ -42,7 +42,7 @@ def must_reboot(found: tuple[str, ...] | HostError, reboots: int) -> tuple[str |
         keep_renewal=kept.append,
     )
     system: Any = LiveSystem(found)
-    settler = settle.Settler(None, lambda _: None, live=system, former_id=FORMER)  # type: ignore[arg-type]
+    settler = settle.Settler(None, lambda _: None, foreman=system, former_id=FORMER)  # type: ignore[arg-type]
     return asyncio.run(settler._must_reboot(this)), settler, kept
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from nodeprep.errors import HostError
 from nodeprep.model import Link, LinkAddress, Sighting
 from nodeprep.peers.message import ClaimKind
 from nodeprep.peers.rules import Source
+from nodeprep.peers.strangers import EXPIRY_S
 from nodeprep.report import Problem
 from nodeprep.watch import Watch, with_holders
 
@@ -36,17 +38,12 @@ class Bench:
         self.woken = 0
         self.reminded = 0
         self.answers: dict[str, str] = {}
-        self.found: tuple[Link, ...] = (LINK,)
         census = SimpleNamespace(peers=(), echoes={})
         self.wire: Any = SimpleNamespace(now=1000.0, census=census, remind=self._remind)
-
-        def no_monitor() -> None:
-            raise HostError("not here")
 
         def no_socket(*_: object) -> None:
             raise HostError("not here")
 
-        monkeypatch.setattr(module, "Monitor", no_monitor)
         monkeypatch.setattr(module, "StrangerSocket", no_socket)
         monkeypatch.setattr(module, "arp_announce", lambda link, mac, address: self.announced.append(address))
         monkeypatch.setattr(module, "arp_holder", self._ask)
@@ -55,18 +52,14 @@ class Bench:
 
     def run(self, work: Callable[[Watch], Awaitable[None]], *, defends: bool = True) -> None:
         async def main() -> None:
-            live: Any = SimpleNamespace(links=self._links)
             examiner: Any = SimpleNamespace(listen=self.examined.append, close=lambda: self.examined.append(None))
-            watch = Watch(self.wire, live, self._wake, examiner)
+            watch = Watch(self.wire, self._wake, examiner)
             watch.follow((LINK,), defends=defends)
             await work(watch)
             await asyncio.sleep(0.1)
             watch.close()
 
         asyncio.run(main())
-
-    async def _links(self) -> tuple[Link, ...]:
-        return self.found
 
     def _ask(self, link: str, mac: str, address: str) -> str | None:
         self.asked.append(address)
@@ -185,6 +178,22 @@ def test_our_mac_from_a_link_that_reflects_is_no_stranger(bench: Bench) -> None:
     assert bench.reminded == 1, "what we said then came back"
 
 
+def test_it_is_calm_while_nobody_is_there_of_whom_more_may_be_heard(bench: Bench) -> None:
+    said: list[bool] = []
+
+    async def work(watch: Watch) -> None:
+        said.append(watch.is_calm)
+        watch.follow((replace(LINK, addresses=(STATIC,)),), defends=True)
+        said.append(watch.is_calm)
+        watch._see(ARP)
+        said.append(watch.is_calm)
+        bench.wire.now += EXPIRY_S + 1
+        said.append(watch.is_calm)
+
+    bench.run(work)
+    assert said == [False, True, False, True], "first, the kernel calls an address a duplicate"
+
+
 def test_a_silent_stranger_is_asked_whether_it_is_there_still(bench: Bench) -> None:
     async def work(watch: Watch) -> None:
         watch._see(ARP)
@@ -209,17 +218,6 @@ def test_what_the_kernel_calls_a_duplicate_is_told_of_while_somebody_answers_for
             await watch.ask()
             bench.wire.now += 6
         assert codes(watch) == [("address-in-use", "ipv6-address")]
-
-    bench.run(work)
-
-
-def test_only_a_change_of_the_machines_own_links_wakes(bench: Bench) -> None:
-    async def work(watch: Watch) -> None:
-        await watch._compare()
-        assert bench.woken == 0
-        bench.found = ()
-        await watch._compare()
-        assert bench.woken == 1
 
     bench.run(work)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from nodeprep.errors import HostError
@@ -42,18 +43,32 @@ class Firewall(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Driven:
+    """Which backend was found active last, and what became of what the others had of ours."""
+
+    name: str = ""
+    is_alone: bool = False
+    is_withdrawn: bool = False
+    left: str = ""
+    """What is to be said where it could not be taken away."""
+
+
 class Firewalls:
     """The backends of a machine, of which one is driven."""
 
-    def __init__(self, managers: Sequence[Firewall], iptables: Iptables, nftables: Nftables) -> None:
-        """Take them in the order in which they are asked: who manages the rules of others comes before those."""
+    def __init__(
+        self, managers: Sequence[Firewall], iptables: Iptables, nftables: Nftables, driven: Driven | None = None
+    ) -> None:
+        """Take them in the order in which they are asked: who manages the rules of others comes before those.
+
+        driven: what is known from before, and kept up to date.
+        """
         self._iptables = iptables
         self._nftables = nftables
         self._all: tuple[Firewall, ...] = (*managers, iptables, nftables)
-        self._driven: Firewall | None = None
-        self._is_alone = False
-        self._is_withdrawn = False
-        self._left = ""
+        self._known = driven or Driven()
+        self._driven = next((each for each in self._all if each.name == self._known.name), None)
 
     @property
     def name(self) -> str:
@@ -72,12 +87,13 @@ class Firewalls:
         ports = self._nftables.ssh_ports()
         if not chosen.present(openings, mode, ports):
             chosen.apply(openings, mode, ports)
+        known = self._known
         if chosen is not self._driven:
-            self._is_alone = False  # the others keep what they have until this one is found active once more
-        elif not self._is_alone:
-            self._left = self._clear(chosen)
-            self._is_alone = not self._left
-        self._driven, self._is_withdrawn = chosen, False
+            known.is_alone = False  # the others keep what they have until this one is found active once more
+        elif not known.is_alone:
+            known.left = self._clear(chosen)
+            known.is_alone = not known.left
+        self._driven, known.name, known.is_withdrawn = chosen, chosen.name, False
 
     def closed_by(self, openings: tuple[Opening, ...]) -> tuple[str, ...]:
         """Return the chains of others that may close these openings, and how. Raises HostError."""
@@ -89,7 +105,7 @@ class Firewalls:
     def remarks(self, openings: tuple[Opening, ...], mode: str) -> tuple[str, ...]:
         """Return what an operator should know besides. Raises HostError."""
         told = self._driven.remarks(openings, mode) if self._driven else ()
-        return (*told, *((self._left,) if self._left else ()))
+        return (*told, *((self._known.left,) if self._known.left else ()))
 
     def _choose(self, backend: str) -> Firewall:
         if backend == "auto":
@@ -121,7 +137,8 @@ class Firewalls:
         return "; ".join(failed)
 
     def _withdraw(self) -> None:
-        if self._is_withdrawn:
+        if self._known.is_withdrawn:
             return
-        self._driven, self._left = None, self._clear(None)
-        self._is_withdrawn = not self._left
+        left = self._clear(None)
+        self._driven, self._known.name, self._known.left = None, "", left
+        self._known.is_withdrawn = not left

@@ -90,10 +90,6 @@ class Firewalld:
         told: list[str] = self._wait(self._remarks(mode))
         return tuple(told)
 
-    async def on_reload(self, callback: Callable[[], None]) -> None:
-        """Have callback called in the event loop when it has loaded its configuration. Raises HostError."""
-        await self._bus.on_signal(FIREWALLD, PATH, FIREWALLD, "Reloaded", lambda *_: callback())
-
     async def _remarks(self, mode: str) -> list[str]:
         told = []
         ours = await self._zones()

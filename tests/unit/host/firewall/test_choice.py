@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from nodeprep.errors import HostError
 from nodeprep.host.firewall import choice
-from nodeprep.host.firewall.choice import Firewalls
+from nodeprep.host.firewall.choice import Driven, Firewalls
 from nodeprep.model import Opening
 
 API = Opening("tcp", 6443, 6443, "API server", "control-plane")
@@ -63,7 +63,12 @@ class Machine:
     def __init__(self) -> None:
         self.firewalld, self.ufw, self.iptables = Wall("firewalld"), Wall("ufw"), Wall("iptables")
         self.nftables = Wall("nftables", active=True)
-        rest: Any = (cast("Any", self.iptables), cast("Any", self.nftables))
+        self.driven = Driven()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew, with what is known of before."""
+        rest: Any = (self.iptables, self.nftables, self.driven)
         self.firewalls = Firewalls((self.firewalld, self.ufw), *rest)
 
     def look(self, times: int = 1, backend: str = "auto") -> None:
@@ -120,6 +125,28 @@ def test_one_that_loads_its_rules_anew_is_waited_for(machine: Machine, backend: 
     assert machine.firewalls.name == "ufw"
     assert machine.holding() == ["ufw"]
     assert machine.nftables.applied == 0
+
+
+def test_who_begins_anew_knows_what_was_driven_and_what_is_left(machine: Machine) -> None:
+    machine.ufw.is_active, machine.nftables.holds, machine.nftables.fault = True, (API,), "nft: no"
+    machine.look()
+    machine.begin()
+    machine.look()
+    machine.begin()
+    assert machine.firewalls.name == "ufw"
+    assert machine.firewalls.remarks((API,), "open")[1:] == (
+        "nftables still has what was opened there before: nft: no",
+    )
+    machine.nftables.fault, machine.ufw.is_active, machine.ufw.returns_after = "", False, 4
+    machine.look()
+    assert machine.holding() == ["ufw"], "it was waited for, and the other cleared"
+    for _ in range(2):
+        machine.firewalls.apply((API,), "off", "auto")
+        machine.begin()
+        assert machine.firewalls.name == "-"
+        machine.nftables.holds = (API,)
+    machine.firewalls.apply((API,), "off", "auto")
+    assert machine.holding() == ["nftables"], "withdrawn once"
 
 
 def test_what_was_opened_stays_where_a_daemon_begins_while_the_manager_is_away(machine: Machine) -> None:
