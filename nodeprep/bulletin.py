@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 
 from nodeprep import metrics, report
+from nodeprep.errors import HostError
 from nodeprep.host.local import LocalMachine
 
 SOON_S = 10.0
@@ -41,4 +42,10 @@ class Bulletin:
     def write_soon(self) -> None:
         """Have it written once for all that is heard meanwhile."""
         if self._due is None:
-            self._due = asyncio.get_running_loop().call_later(SOON_S, self.write)
+            self._due = asyncio.get_running_loop().call_later(SOON_S, self._write_due)
+
+    def _write_due(self) -> None:
+        try:
+            self.write()
+        except HostError:
+            pass  # who looks next finds it out, and says so

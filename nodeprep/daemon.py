@@ -262,8 +262,9 @@ class Daemon:
                 for claim, problem in tell.disputed(self._wire.values(claims)).items():
                     self._disputes[claim] = problem
                     self._say("dispute", problem.detail)
+                if self._state == "ready":
+                    self._news.ring()  # who is degraded does not rest
                 self._state = "degraded"
-                self._news.ring()
                 self._bulletin.write()
             case Resolved() if self._disputes:
                 self._judge_again()

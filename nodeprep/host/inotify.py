@@ -7,6 +7,8 @@ system's other hosts change is never told of, nor what the kernel makes up in /p
 from __future__ import annotations
 
 import ctypes
+import errno
+import fnmatch
 import glob
 import os
 import struct
@@ -20,7 +22,8 @@ CHANGES = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE
 GONE = IN_DELETE_SELF | IN_MOVE_SELF | 0x2000 | 0x4000 | 0x8000  # and IN_UNMOUNT, IN_Q_OVERFLOW, IN_IGNORED
 UNTOLD = ("/proc/", "/sys/", "/dev/")
 HEADER = struct.Struct("iIII")
-ANY = "*"
+PASSED_OVER = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+"""A folder that went just now, which its own folder tells, or that nothing can have been read in."""
 
 
 class Inotify:
@@ -56,7 +59,7 @@ class Inotify:
             mask = CHANGES | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
             watch = self._library.inotify_add_watch(self._descriptor, os.fsencode(folder), mask)
             if watch < 0:
-                if ctypes.get_errno() in (2, 20):  # ENOENT, ENOTDIR: it went just now, which its own folder tells
+                if ctypes.get_errno() in PASSED_OVER:
                     continue
                 raise HostError(f"inotify: {folder}: {os.strerror(ctypes.get_errno())}")
             self._watches[folder] = watch
@@ -75,12 +78,15 @@ class Inotify:
                 watch, mask, _, length = HEADER.unpack_from(data)
                 name = os.fsdecode(data[HEADER.size : HEADER.size + length].rstrip(b"\0"))
                 data = data[HEADER.size + length :]
-                names = self._names.get(watch, frozenset())
-                has_changed |= watch == -1 or bool(names and (mask & GONE or ANY in names or name in names))
+                has_changed |= watch == -1 or self._is_followed(watch, mask, name)
+
+    def _is_followed(self, watch: int, mask: int, name: str) -> bool:
+        names = self._names.get(watch, frozenset())
+        return bool(names and mask & GONE) or any(name == each or fnmatch.fnmatchcase(name, each) for each in names)
 
 
 def places(paths: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return folder → names in it whose coming, going or change can make one of these another; "*" for any name."""
+    """Return folder → names in it, or patterns, whose coming, going or change can make one of these another."""
     found: dict[str, set[str]] = {}
     for path in paths:
         if not path.startswith(UNTOLD):
@@ -97,6 +103,6 @@ def _place(found: dict[str, set[str]], folder: str, rest: list[str]) -> None:
     there = glob.glob(os.path.join(glob.escape(folder), name)) if is_pattern else [os.path.join(folder, name)]
     folders = [path for path in there if os.path.isdir(path)] if more else []
     if is_pattern or not folders:
-        found.setdefault(folder, set()).add(ANY if is_pattern else name)
+        found.setdefault(folder, set()).add(name)
     for each in folders:
         _place(found, each, more)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep.host.inotify import ANY, Inotify, places
+from nodeprep.host.inotify import Inotify, places
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def test_places_are_the_folders_that_are_there(tmp_path: Path) -> None:
         *("/proc/cmdline", "/sys/class/dmi/id/product_uuid"),
     )
     assert places(asked) == {
-        f"{tmp_path}/ssh": {"key", ANY},
+        f"{tmp_path}/ssh": {"key", "*.pub"},
         f"{tmp_path}": {"none", "target"},
-        f"{tmp_path}/lib": {ANY, "link"},
+        f"{tmp_path}/lib": {"*", "link"},
         f"{tmp_path}/lib/one": {"name"},
     }
 
@@ -61,6 +61,7 @@ def test_a_change_of_what_is_followed_is_told_once(
     watched.follow(f"{tmp_path}/{name}" for name in names)
     (tmp_path / "neighbour").write_text("of no interest")
     (tmp_path / "elsewhere/neighbour").touch()
+    (tmp_path / "some.conf.d/README").touch()
     (tmp_path / "known").read_text()
     assert not watched.read()
     change(tmp_path)
