@@ -29,6 +29,8 @@ NEED_DEB := build-essential debhelper dh-python pybuild-plugin-pyproject python3
 NEED_VENV := python3-venv gcc libc6-dev libsystemd-dev pkg-config python3-dev
 NEED_REPO := faketime fish git groff lintian man-db python3-build python3-installer rpm systemd tshark zsh
 NEED_VM := e2fsprogs iproute2 openssh-client qemu-system-x86 qemu-utils util-linux
+# virt-sysprep boots a kernel of Debian's.
+NEED_BENCH := e2fsprogs libguestfs-tools linux-image-cloud-$(shell dpkg --print-architecture)
 NEED_LAB := debian-archive-keyring dnsmasq-base dpkg-dev etcd-client etcd-server iproute2 mmdebstrap nmap piuparts procps \
 	systemd-container util-linux
 
@@ -126,7 +128,7 @@ costs: .venv/debian/made deb
 	$(DEBIAN) -m pytest -q -s tests/bench
 
 bench: .venv/debian/made deb
-	@$(call need,$(NEED_LAB))
+	@$(call need,$(NEED_LAB) $(NEED_BENCH))
 	$(DEBIAN) -m pytest -q -s tests/bench --write docs/performance.md
 
 fleet: .venv/debian/made deb
