@@ -91,7 +91,12 @@ def _held(situation: Situation, family: int, finding: Finding) -> tuple[Profile,
 
 
 async def _unheld(drawn: Iterator[str], link: str, mac: str, claim: Claim) -> AsyncIterator[str]:
-    """Yield those of the candidates that nobody on the link answers for, as far as that can be asked."""
+    """Yield those of the candidates that nobody on the link answers for, as far as that can be asked.
+
+    The first is yielded as it is: most pools are mostly free, and whoever claims it asks for it meanwhile.
+    """
+    for first in islice(drawn, 1):
+        yield first
     asked = FIRST_ASKED
     while portion := list(islice(drawn, asked)):
         held: Collection[str] = ()
