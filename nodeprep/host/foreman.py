@@ -1,19 +1,24 @@
 """Foreman: has a worker do what needs the bus, netlink and the firewalls, and lets it go once there is nothing to do.
 
 The libraries for these take more memory than all else of a daemon together, and a node that is ready needs them only
-when something changes. So they live in a process of their own (`nodeprep.host.worker`), which is started by the first
-question, and started again by the next one after it was let go, or has died. Questions and answers are pickles, which
+when something changes. So they live in a process of their own (`nodeprep.host.worker`). The first is forked, as long as
+there are neither threads nor a loop that would be forked with it, so that a boot pays once for what both need; the next
+ones are started by the first question after the last was let go, or has died. Questions and answers are pickles, which
 both ends may trust: they are the same program, with the same rights, over a pair of sockets that nobody else has.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
+import traceback
 from typing import Any
 
 from nodeprep.errors import HostError
@@ -23,7 +28,7 @@ from nodeprep.steps import SetProfile
 
 ANSWER_TIMEOUT_S = 150.0
 """Longer than the longest of its own bounds (live.SEARCH_TIMEOUT_S): past it a worker hangs, and is ended."""
-LEAVE_TIMEOUT_S = 2.0
+LEAVE_TIMEOUT_S, POLL_S = 2.0, 0.05
 PROGRAM = "import sys; sys.path[:] = {path!r}; from nodeprep.host.worker import main; main({channel})"
 
 Seen = tuple[tuple[Link, ...], tuple[Profile, ...], str, frozenset[str]]
@@ -33,16 +38,19 @@ Seen = tuple[tuple[Link, ...], tuple[Profile, ...], str, frozenset[str]]
 class Foreman:
     """`Live` in another process: the same methods, of which the plain ones are what a worker thread calls."""
 
-    def __init__(self) -> None:
-        """Have a worker started, which takes a moment, while nobody asks anything yet."""
+    def __init__(self, *, forks: bool = False) -> None:
+        """Have a worker started, which takes a moment, while nobody asks anything yet.
+
+        forks: this process has no other thread and no event loop yet.
+        """
         self._only_links: tuple[str, ...] = ()
         self._memory = b""
         """What the next worker has to know of the last one's work."""
         self._turn = threading.Lock()
         self._changes = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Forked | subprocess.Popen[bytes] | None = None
         self._is_taught = False
-        self._channel: socket.socket | None = self._start()
+        self._channel: socket.socket | None = self._start(forks=forks)
         self.read: frozenset[str] = frozenset()
         """The paths of the files that the last view was made of."""
 
@@ -148,13 +156,11 @@ class Foreman:
         answer: tuple[bool, Any] = receive(channel)
         return answer
 
-    def _start(self) -> socket.socket:
+    def _start(self, *, forks: bool = False) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.settimeout(ANSWER_TIMEOUT_S)
         with theirs:
-            program = PROGRAM.format(path=sys.path, channel=theirs.fileno())
-            argv = (sys.executable, "-I", "-S", "-c", program)
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),))
+            self._process = _Forked(ours, theirs) if forks else _started(theirs)
         self._is_taught = False
         return ours
 
@@ -179,6 +185,40 @@ class Foreman:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+class _Forked:
+    """A worker that shares what is loaded already; as far as it is used here, a Popen."""
+
+    def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                ours.close()
+                from nodeprep.host.worker import main  # noqa: PLC0415 (what only a worker loads)
+
+                main(theirs.detach())
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 (whatever it is, it must not go on as the foreman)
+                traceback.print_exc()
+                os._exit(1)
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while os.waitpid(self._pid, 0 if deadline is None else os.WNOHANG)[0] == 0:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise subprocess.TimeoutExpired("worker", timeout or 0.0)
+            time.sleep(POLL_S)
+
+
+def _started(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a worker of its own from the beginning."""
+    program = PROGRAM.format(path=sys.path, channel=theirs.fileno())
+    argv = (sys.executable, "-I", "-S", "-c", program)
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),))
 
 
 def send(channel: socket.socket, message: object) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -25,15 +27,21 @@ def main(_typed: Typed) -> int:
 
 def load() -> tuple[ModuleType, Foreman]:
     """Return the daemon, loaded without what is spared, and the foreman whose worker loads what it needs meanwhile."""
+    with spared():
+        from nodeprep.host.foreman import Foreman  # noqa: PLC0415 (not before)
+    foreman = Foreman(forks=True)
+    with spared():
+        from nodeprep import daemon  # noqa: PLC0415 (likewise)
+    return daemon, foreman
+
+
+@contextmanager
+def spared() -> Iterator[None]:
+    """Let nobody find what is spared."""
     for name in SPARED:
         sys.modules[name] = None  # type: ignore[assignment]  # as in importlib's reference: not to be found
     try:
-        from nodeprep.host.foreman import Foreman  # noqa: PLC0415 (not before)
-
-        foreman = Foreman()
-        from nodeprep import daemon  # noqa: PLC0415 (likewise)
-
-        return daemon, foreman
+        yield
     finally:
         for name in SPARED:
             del sys.modules[name]

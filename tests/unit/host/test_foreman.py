@@ -94,7 +94,7 @@ def test_after_a_worker_that_died_there_is_another(boss: Foreman) -> None:
 def test_one_that_hangs_is_ended(boss: Foreman, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LEAVE_TIMEOUT_S", 0.1)
     asked(boss)
-    assert boss._channel and boss._process
+    assert boss._channel and isinstance(boss._process, subprocess.Popen)
     boss._channel.settimeout(0.1)
     hanging = boss._process
     with pytest.raises(HostError, match="settled: the worker has gone: timed out"):
@@ -129,11 +129,59 @@ def test_leaving_waits_for_nothing_but_a_change(boss: Foreman) -> None:
     assert len(faults) == 1
 
 
+FORKING = """
+import asyncio, os, socket, subprocess, sys, types
+sys.path[:] = {path!r}
+from nodeprep.errors import HostError
+from nodeprep.host.foreman import Foreman, receive, send
+
+def main(number):
+    channel = socket.socket(fileno=number)
+    receive(channel)
+    while True:
+        try:
+            name, _ = receive(channel)
+        except EOFError:
+            return
+        if name == "start_ready":
+            raise RuntimeError("a fault of the worker's")
+        send(channel, (True, b"" if name == "remembered" else os.getpid()))
+
+sys.modules["nodeprep.host.worker"] = worker = types.ModuleType("nodeprep.host.worker")
+worker.main = main
+foreman = Foreman(forks=True)
+subprocess.Popen = None
+pid = asyncio.run(foreman.links())
+print(pid == os.getpid(), os.path.exists(f"/proc/{{pid}}"))
+{rest}
+print(os.path.exists(f"/proc/{{pid}}"))
+"""
+ENDS = {
+    "let go": ("asyncio.run(foreman.rest())", ""),
+    "dead": (
+        "try: asyncio.run(foreman.start_ready())\nexcept HostError as error: print(error, file=sys.stderr)",
+        "a fault of the worker's",
+    ),
+    "left": ("foreman.leave(); foreman._process.wait()", ""),
+}
+
+
+@pytest.mark.parametrize(("rest", "said"), ENDS.values(), ids=ENDS)
+def test_the_first_worker_is_forked_and_leaves_nothing_behind(rest: str, said: str) -> None:
+    code = FORKING.format(path=sys.path, rest=rest)
+    done = subprocess.run(
+        (sys.executable, "-I", "-S", "-c", code), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.stdout.split() == ["False", "True", "False"], done.stderr
+    assert said in done.stderr
+
+
 def test_the_daemon_is_without_what_only_its_worker_needs() -> None:
     code = (
         "import subprocess, sys\n"
         f"sys.path[:] = {sys.path!r}\n"
-        "subprocess.Popen = lambda *words, **named: None\n"
+        "import os\n"
+        "os.fork = lambda: 1\n"
         "from nodeprep.verbs import daemon\n"
         "daemon.load()\n"
         "from nodeprep.artefacts import catalogue\n"
