@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from nodeprep.host.foreman import Foreman
 
 SPARED = ("ssl", "_hashlib")
-"""OpenSSL's, without which asyncio and hashlib do as well, where Python was built without: 4 MiB of a daemon that stays
-as long as the machine, and whose short messages Python's own SHA-256 signs in half the time. A registry loads ssl."""
+"""OpenSSL's, without which asyncio and hashlib do as well, as where Python was built without. It would be memory of a
+daemon that stays as long as the machine, and Python's own SHA-256 signs short messages faster. A registry loads ssl."""
 
 
 def main(_typed: Typed) -> int:
