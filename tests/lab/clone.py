@@ -160,9 +160,13 @@ class Clone:
     def run(
         self, *argv: str, check: bool = True, timeout: float = 30.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program inside as root; LabError if it fails (unless `check` is false) or takes longer."""
-        flags = ("-m", "-u", "-i", "-n", "-p", "-C")
-        command = ("nsenter", "-t", str(self.leader), *flags, "--", *argv)
+        """Run a program inside as root; LabError if it fails (unless `check` is false) or takes longer.
+
+        A shell waits for it, and not nsenter, which stops with the program when PID 1 stops all at the end of a
+        shutdown: nobody lets it go on, so nobody would reap what PID 1 then waits for.
+        """
+        flags = ("-m", "-u", "-i", "-n", "-p", "-C", "--no-fork")
+        command = ("nsenter", "-t", str(self.leader), *flags, "--", "sh", "-c", '"$@"; exit $?', "sh", *argv)
         with subprocess.Popen(
             command,
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,

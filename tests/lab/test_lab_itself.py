@@ -164,6 +164,21 @@ def test_twins_share_what_the_template_had(used: Golden, make_clone: MakeClone) 
     assert "boot-id" not in same
 
 
+def test_a_program_that_runs_while_its_machine_shuts_down_does_not_hold_it_up(
+    used: Golden, make_clone: MakeClone
+) -> None:
+    machine = make_clone("busy", layers=used.layers)
+    machine.boot()
+    machine.wait_booted()
+    with ThreadPoolExecutor(1) as beside:
+        running = beside.submit(machine.run, "sleep", "90", check=False, timeout=80.0)
+        machine.wait_for(("pgrep", "-x", "sleep"), 10.0)
+        begin = time.monotonic()
+        assert machine.shutdown()
+        assert time.monotonic() - begin < 20
+        assert running.result(10).returncode
+
+
 def test_snapshot_shows_what_a_boot_wrote(used: Golden, make_clone: MakeClone) -> None:
     clone = make_clone("a", layers=used.layers)
     clone.boot(kernel_arguments=("systemd.mask=toy.service",))
