@@ -21,10 +21,13 @@ Ear = TypeVar("Ear", Inotify, LinkMonitor, RulesetMonitor)
 LOOK_AGAIN_S = 10.0
 QUIET_S, QUIET_TIMES = 120.0, 15
 """While nothing happens, how often the status is written anew, and after how many times there is a look anyway."""
-SETTLE_S = 0.3
-"""One change comes as several messages."""
+SETTLE_S, RULES_SETTLE_S = 0.3, 2.0
+"""How long nothing more has to come: one change is several messages, and a firewall that loads its rules anew has none
+for a while, when nobody should mend them."""
 LOOKS_APART_S, RULES_APART_S = 2.0, 10.0
 """How soon after a look news lead to another: what an operator does, and what the networks of pods do all day."""
+PATIENCE_S = 10.0
+"""If more comes all the time, how long it is waited for."""
 OURS = ("/run/nodeprep/", "/var/lib/nodeprep/")
 """What nodeprep itself writes there is no news; a verb that changes it tells the daemon."""
 
@@ -39,7 +42,9 @@ class Vigil:
         self._only_links = only_links
         self._indexes: frozenset[int] = frozenset()
         self._looked_s = float("-inf")
-        self._due: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: dict[float, tuple[float, float]] = {}
+        """Of each kind of news, by how long it has to settle: since when there are any, and when to look."""
         self._is_whole, self._is_quiet = True, False
         self._files = self._open(Inotify, self._hear_files)
         self._links = self._open(LinkMonitor, self._hear_links)
@@ -78,8 +83,8 @@ class Vigil:
 
     def close(self) -> None:
         """Stop."""
-        if self._due:
-            self._due.cancel()
+        if self._timer:
+            self._timer.cancel()
         for opened in (self._files, self._links, self._rules):
             if opened:
                 self._loop.remove_reader(opened.fileno())
@@ -96,7 +101,7 @@ class Vigil:
 
     def _hear_files(self) -> None:
         if self._files and self._files.read():
-            self._look_in(LOOKS_APART_S)
+            self._look_in(SETTLE_S, LOOKS_APART_S)
 
     def _hear_links(self) -> None:
         try:
@@ -105,12 +110,12 @@ class Vigil:
             self._is_whole = False
             return
         if any(self._is_of_the_machine(index) for index in indexes):
-            self._look_in(LOOKS_APART_S)
+            self._look_in(SETTLE_S, LOOKS_APART_S)
 
     def _hear_rules(self) -> None:
         try:
             if self._rules and self._rules.read():
-                self._look_in(RULES_APART_S)
+                self._look_in(RULES_SETTLE_S, RULES_APART_S)
         except HostError:
             self._is_whole = False
 
@@ -121,14 +126,16 @@ class Vigil:
         name = name_of(index)
         return name in self._only_links if self._only_links else bool(name) and not name.startswith(POD_PREFIXES)
 
-    def _look_in(self, apart_s: float) -> None:
-        at_s = max(self._loop.time() + SETTLE_S, self._looked_s + apart_s)
-        if self._due and self._due.when() <= at_s:
-            return
-        if self._due:
-            self._due.cancel()
-        self._due = self._loop.call_at(at_s, self._ring)
+    def _look_in(self, settle_s: float, apart_s: float) -> None:
+        """Have the owner look once such news have settled, and no sooner after his last look than that."""
+        now = self._loop.time()
+        since_s, _ = self._due.get(settle_s, (now, 0.0))
+        at_s = max(min(now + settle_s, since_s + PATIENCE_S), self._looked_s + apart_s)
+        self._due[settle_s] = since_s, at_s
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(min(at_s for _, at_s in self._due.values()), self._ring)
 
     def _ring(self) -> None:
-        self._due = None
+        self._timer, self._due = None, {}
         self._wake()

@@ -63,7 +63,8 @@ class Bench:
         monkeypatch.setattr(module, "RulesetMonitor", lambda: self.rules)
         monkeypatch.setattr(module, "has_legacy_tables", lambda: False)
         monkeypatch.setattr(module, "name_of", lambda index: NAMES.get(index, ""))
-        times = {"SETTLE_S": 0.02, "LOOKS_APART_S": APART_S, "RULES_APART_S": RULES_S}
+        times = {"SETTLE_S": 0.02, "RULES_SETTLE_S": 0.2, "PATIENCE_S": 0.5}
+        times |= {"LOOKS_APART_S": APART_S, "RULES_APART_S": RULES_S}
         for name, value in {**times, "LOOK_AGAIN_S": QUIET_S, "QUIET_S": QUIET_S, "QUIET_TIMES": 3}.items():
             monkeypatch.setattr(module, name, value)
 
@@ -218,5 +219,23 @@ def test_looks_keep_their_distance_and_rules_a_greater_one(bench: Bench) -> None
         assert await bench.bell.wait(2)
         assert APART_S * 0.9 <= time.monotonic() - begin < RULES_S * 0.9
         assert not await bench.bell.wait(RULES_S), "one look is for all"
+
+    bench.run(work)
+
+
+def test_rules_are_looked_at_once_they_have_settled_or_never_do(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def keep_changing(times: int) -> float:
+        begin = time.monotonic()
+        for _ in range(times):
+            bench.rules.says(True)
+            if await bench.bell.wait(0.1):
+                return time.monotonic() - begin
+        assert await bench.bell.wait(2)
+        return time.monotonic() - begin
+
+    async def work(vigil: Vigil) -> None:
+        monkeypatch.setattr(module, "RULES_APART_S", 0.0)
+        assert await keep_changing(4) >= 0.4, "nobody looks while they are loaded anew"
+        assert 0.45 <= await keep_changing(30) < 1.5, "but not for ever"
 
     bench.run(work)
