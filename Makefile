@@ -54,11 +54,9 @@ endef
 export requirements_py
 requirements = $(PYTHON) -c "$$requirements_py" $(1)
 
-# How many tests at a time: of those that compute, of the quick ones, which wait now and then, and of the lab's, which wait
-# for machines that wait.
+# How many tests at a time: of those that compute, and of those that wait, for machines that wait among others.
 JOBS := $(shell nproc)
-QUICK_JOBS := $(shell expr 2 '*' $(JOBS))
-LAB_JOBS := $(shell expr 3 '*' $(JOBS))
+WAITING_JOBS := $(shell expr 2 '*' $(JOBS))
 
 help:
 	@echo 'make test     everything, as CI runs it'
@@ -87,9 +85,9 @@ QUICK = $(wildcard tests/unit tests/contract tests/golden tests/fuzz)
 unit: .venv/debian/made .venv/index/made
 	@$(call need,$(NEED_UNIT))
 	@echo '== on the libraries of Debian'
-	$(DEBIAN) -m pytest -q -n $(QUICK_JOBS) $(or $(QUICK),$(error there is no quick test))
+	$(DEBIAN) -m pytest -q -n $(WAITING_JOBS) $(or $(QUICK),$(error there is no quick test))
 	@echo '== on the newest libraries of the index'
-	$(INDEX) -m pytest -q -n $(QUICK_JOBS) $(QUICK)
+	$(INDEX) -m pytest -q -n $(WAITING_JOBS) $(QUICK)
 
 # Two minutes of one processor for both sets. A seed that fails is printed; `python -m tests.seeds SEED` plays it again.
 seeds: .venv/debian/made .venv/index/made
@@ -107,7 +105,7 @@ repo lint: .venv/index/made
 lab: .venv/debian/made .venv/index/made deb
 	@$(call need,$(NEED_REPO) $(NEED_LAB))
 	$(INDEX) -m pytest -q tests/repo -m package
-	$(DEBIAN) -m pytest -q -n $(LAB_JOBS) --dist loadgroup tests/lab
+	$(DEBIAN) -m pytest -q -n $(WAITING_JOBS) --dist loadgroup tests/lab
 
 # Apart from `make test`: machines under software emulation take minutes to boot.
 vm-test: .venv/debian/made deb
