@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from tests.lab.identity import identity
 REPOSITORY = Path(__file__).parents[2]
 MARK = "/var/lib/nodeprep/baked-offline"
 SCRIPT = "/root/failpoint.py"
-SECONDS_MAX = 2.0
 
 
 def on_image(clone: Clone, *options: str) -> subprocess.CompletedProcess[str]:
@@ -68,12 +66,8 @@ def assert_first_boots(clones: Sequence[Clone]) -> dict[str, dict[str, str]]:
 def test_clones_of_an_image_that_was_sealed_on_disk(golden: Golden, make_clone: MakeClone) -> None:
     image = make_clone("image")
     assert {"baked-in", "not-sealed"} <= codes(image)
-    began_s = time.monotonic()
     said = on_image(image)
-    took_s = time.monotonic() - began_s
-    print(f"\nnodeprep seal --root: {took_s:.2f} s on {golden.release.value}")
     assert said.returncode == 0, said
-    assert took_s < SECONDS_MAX
     assert codes(image) == set()
     assert image.read("/etc/machine-id") == ""
     assert_first_boots(clones_of(image, golden, make_clone))
