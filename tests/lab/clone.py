@@ -163,8 +163,8 @@ class Clone:
         """Run a program inside as root; LabError if it fails (unless `check` is false) or takes longer.
 
         A shell waits for it, and not nsenter, which stops with the program when PID 1 stops all at the end of a
-        shutdown: nobody lets it go on, so nobody would reap what PID 1 then waits for. The shell itself stays outside of
-        the machine's PID namespace: by way of env it runs no command of its own there, such as kill.
+        shutdown: nobody lets it go on, so nobody would reap what PID 1 then waits for. The shell stays outside of the
+        machine's PID namespace: by way of env it runs no command of its own there, such as kill.
         """
         flags = ("-m", "-u", "-i", "-n", "-p", "-C", "--no-fork")
         command = ("nsenter", "-t", str(self.leader), *flags, "--", "sh", "-c", 'env -- "$@"; exit $?', "sh", *argv)
