@@ -74,11 +74,6 @@ class Foreman:
         links, profiles, hostname, self.read = seen
         return LocalMachine(run, links=links, profiles=profiles, hostname=hostname, managers=self)
 
-    async def links(self) -> tuple[Link, ...]:
-        """Return the machine's links as they are now. Raises HostError."""
-        found: tuple[Link, ...] = await self._ask("links")
-        return found
-
     async def machine_ids(self) -> dict[str, str]:
         """Return who gives which machine ID, of the services on the bus that run and answer. Raises HostError."""
         given: dict[str, str] = await self._ask("machine_ids")

@@ -56,7 +56,7 @@ def boss(monkeypatch: pytest.MonkeyPatch) -> Iterator[Foreman]:
 
 
 def asked(foreman: Foreman) -> Any:
-    return asyncio.run(foreman.links())
+    return asyncio.run(foreman._ask("links"))
 
 
 def test_the_next_worker_knows_what_the_last_one_remembered(boss: Foreman) -> None:
@@ -151,7 +151,7 @@ sys.modules["nodeprep.host.worker"] = worker = types.ModuleType("nodeprep.host.w
 worker.main = main
 foreman = Foreman(forks=True)
 subprocess.Popen = None
-pid = asyncio.run(foreman.links())
+pid = asyncio.run(foreman._ask("links"))
 print(pid == os.getpid(), os.path.exists(f"/proc/{{pid}}"))
 {rest}
 print(os.path.exists(f"/proc/{{pid}}"))
