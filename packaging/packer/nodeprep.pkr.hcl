@@ -1,18 +1,11 @@
-# A template from Debian's cloud image, by QEMU: booted once, furnished over SSH, sealed, and left as output/template.qcow2.
+# A template from Debian's cloud image, by QEMU: booted once, furnished over SSH, sealed, left as output/template.qcow2.
 #
 #   make deb
 #   ssh-keygen -q -t ed25519 -N "" -f packer.key
-#   packer init packaging/packer/nodeprep.pkr.hcl
-#   packer build packaging/packer/nodeprep.pkr.hcl
-
-packer {
-  required_plugins {
-    qemu = {
-      source  = "github.com/hashicorp/qemu"
-      version = ">= 1.1.0"
-    }
-  }
-}
+#   packer init packaging/packer
+#   packer build packaging/packer
+#
+# Packer before 1.7 has no plugins to fetch: packer build packaging/packer/nodeprep.pkr.hcl
 
 variable "image" {
   type    = string
@@ -59,19 +52,14 @@ source "qemu" "template" {
   output_directory = "output"
   vm_name          = "template.qcow2"
 
-  # A seed for cloud-init, on a CD: it is no part of the disk, and clones do not inherit it.
+  # A seed for cloud-init, on a CD: it is no part of the disk, and clones do not inherit it. The user data takes the key
+  # from the CD, so that none of these files has to be made for this build.
   cd_label = "cidata"
-  cd_content = {
-    "meta-data" = "instance-id: nodeprep-packer\n"
-    "user-data" = <<-EOF
-      #cloud-config
-      disable_root: false
-      users:
-        - name: root
-          ssh_authorized_keys:
-            - ${trimspace(file("${var.key}.pub"))}
-    EOF
-  }
+  cd_files = [
+    "packaging/packer/seed/meta-data",
+    "packaging/packer/seed/user-data",
+    "${var.key}.pub",
+  ]
 
   communicator         = "ssh"
   ssh_username         = "root"
@@ -87,7 +75,7 @@ build {
   sources = ["source.qemu.template"]
 
   provisioner "shell" {
-    inline           = ["cloud-init status --wait"]
+    inline           = ["cloud-init status --wait --long"]
     valid_exit_codes = [0, 2] # 2: done, with a complaint, as later versions of cloud-init tell apart
   }
 

@@ -21,6 +21,7 @@ from tests.repo.test_configuration import KEYS
 PACKAGING = ROOT / "packaging"
 ROLE = PACKAGING / "ansible/roles/nodeprep"
 PACKER = PACKAGING / "packer/nodeprep.pkr.hcl"
+SEED = PACKAGING / "packer/seed"
 MKOSI = PACKAGING / "mkosi"
 DROP_INS = "/etc/nodeprep/nodeprep.toml.d/"
 # ansible-core's own: whoever has Ansible has them.
@@ -87,16 +88,35 @@ def test_the_playbook_names_the_role_and_seals() -> None:
     assert all(set(keys) <= KEYS[table] for table, keys in role["nodeprep_configuration"].items())
 
 
+def hcl(path: Path) -> dict[str, Any]:
+    """Return a file as Packer's language has it."""
+    with path.open() as file:
+        document: dict[str, Any] = hcl2.load(file)
+    return document
+
+
 def test_the_packer_template_seals_when_it_shuts_down() -> None:
-    with PACKER.open() as file:
-        template = hcl2.load(file)
-    # Releases of the library differ in whether they keep the quotes.
-    text = str(template).replace('"', "")
-    for block in ("packer", "variable", "source", "build"):
+    template = hcl(PACKER)
+    for block in ("variable", "source", "build"):
         assert template[block]
-    assert "nodeprep seal --poweroff" in text and "github.com/hashicorp/qemu" in text
+    # Releases of the library differ in whether they keep the quotes.
+    assert "nodeprep seal --poweroff" in str(template).replace('"', "")
     used = set(re.findall(r"\bvar\.(\w+)", PACKER.read_text()))
     assert used == set(re.findall(r'(?m)^variable "(\w+)"', PACKER.read_text()))
+
+
+def test_what_an_old_packer_cannot_read_is_in_a_file_that_it_is_not_given() -> None:
+    assert not {"packer", "cd_content"} & set(re.findall(r"\w+(?= *[{=])", PACKER.read_text()))
+    assert "github.com/hashicorp/qemu" in str(hcl(PACKER.with_name("plugins.pkr.hcl"))["packer"])
+
+
+def test_the_seed_for_packer_lets_nobody_in_but_the_key_beside_it() -> None:
+    on_the_cd = set(re.findall(r'"(packaging/packer/seed/.+)"', PACKER.read_text()))
+    assert {ROOT / path for path in on_the_cd} == set(SEED.iterdir())
+    assert '"${var.key}.pub"' in PACKER.read_text()
+    user_data = (SEED / "user-data").read_text()
+    assert user_data.startswith("#cloud-config\n")
+    assert set(yaml.safe_load(user_data)) == {"disable_root", "bootcmd"}
 
 
 @pytest.mark.parametrize("path", [PACKAGING / "packer/site.toml", *MKOSI.glob(f"mkosi.extra{DROP_INS}*.toml")])
