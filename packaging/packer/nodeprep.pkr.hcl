@@ -57,6 +57,7 @@ source "qemu" "template" {
   cd_label = "cidata"
   cd_files = [
     "packaging/packer/seed/meta-data",
+    "packaging/packer/seed/network-config",
     "packaging/packer/seed/user-data",
     "${var.key}.pub",
   ]

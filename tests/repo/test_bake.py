@@ -119,6 +119,11 @@ def test_the_seed_for_packer_lets_nobody_in_but_the_key_beside_it() -> None:
     assert set(yaml.safe_load(user_data)) == {"disable_root", "bootcmd"}
 
 
+def test_the_seed_for_packer_configures_links_by_their_names() -> None:
+    links = yaml.safe_load((SEED / "network-config").read_text())["ethernets"]
+    assert [set(link["match"]) for link in links.values()] == [{"name"}]
+
+
 @pytest.mark.parametrize("path", [PACKAGING / "packer/site.toml", *MKOSI.glob(f"mkosi.extra{DROP_INS}*.toml")])
 def test_what_goes_into_the_image_can_be_used(path: Path) -> None:
     assert is_configuration(path.read_text())
