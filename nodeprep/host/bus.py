@@ -15,13 +15,15 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from dbus_next.aio.message_bus import MessageBus
-from dbus_next.constants import BusType, MessageFlag, MessageType
-from dbus_next.message import Message
-from dbus_next.signature import Variant
-
 from nodeprep.errors import HostError
+from nodeprep.host.fronts import load_without_fronts
 from nodeprep.patience import within
+
+load_without_fronts("dbus_next.aio.message_bus")
+from dbus_next.aio.message_bus import MessageBus  # noqa: E402 (found loaded)
+from dbus_next.constants import BusType, MessageFlag, MessageType  # noqa: E402
+from dbus_next.message import Message  # noqa: E402
+from dbus_next.signature import Variant  # noqa: E402
 
 __all__ = ["Bus", "BusError", "Variant", "plain"]
 

@@ -16,12 +16,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 from nodeprep.errors import HostError
+from nodeprep.host.fronts import load_without_fronts
 from nodeprep.host.monitor import POD_PREFIXES
 from nodeprep.model import Link, LinkAddress
+
+load_without_fronts("pyroute2.iproute.linux")
+from pyroute2.iproute.linux import IPRoute  # noqa: E402 (found loaded)
+from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 
 ARPHRD_ETHER = 1
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
