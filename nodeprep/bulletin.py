@@ -30,7 +30,7 @@ class Bulletin:
             self._due.cancel()
             self._due = None
         document = self._draw()
-        text = json.dumps(document, indent=1).encode() + b"\n"
+        text = json.dumps(document).encode() + b"\n"
         if text != self._written:
             self._files.write_own(report.STATUS_FILE, text, 0o644)
             self._written = text
