@@ -30,7 +30,7 @@ from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.situation import situation_of
 from nodeprep.stamp import fingerprint
-from nodeprep.steps import Outcome, Result
+from nodeprep.steps import Fresh, Outcome, Plan, Result
 from nodeprep.wire import Contest, Wire
 
 if TYPE_CHECKING:  # loaded only where a registry is configured
@@ -75,9 +75,14 @@ class Settler:
             done = renew and rounds(this.machine) < ROUNDS_MAX and await self._renew(this)
             if done:
                 this.machine.write_own(ROUNDS_FILE, str(rounds(this.machine) + 1).encode(), 0o644)
-            if renew and (reason := await self._must_reboot(this)):
-                return reason
-            contest = await self._probe(this, standing)
+            # Side by side: the one asks this machine, the other its links.
+            looking = asyncio.ensure_future(self._must_reboot(this) if renew else asyncio.sleep(0, None))
+            try:
+                contest = await self._probe(this, standing)
+                if reason := await looking:
+                    return reason
+            finally:
+                looking.cancel()
             if not this.contested:
                 free = releases(this.artefacts, this.findings, frozenset(this.machine.held_units()))
                 await asyncio.to_thread(this.carry_out, free)
@@ -103,15 +108,17 @@ class Settler:
         self.wire.route(this.config.peers.endpoints, this.config.peers.port)
         self.tell("probing the peers")
         claims = presented(this.artefacts, this.machine, this.observation)
-        contest, foreign = await asyncio.gather(
-            self.wire.probe(claims, standing), foreign_holders(this.machine.links())
-        )
+        asking = asyncio.ensure_future(foreign_holders(this.machine.links()))
+        try:
+            contest = await self.wire.probe(claims, standing)
+            this.contested = {**contest.lost, **contest.disputed}
+            # Beside a peer that objects or yields, it would be the peer that answers.
+            self.holders = () if this.contested or contest.kept else await asking
+        finally:
+            asking.cancel()
         contest.deaf = "" if standing is Standing.READY else deaf(this, self.wire.links)
-        this.contested = {**contest.lost, **contest.disputed}
-        self.holders = ()
-        if not this.contested and not contest.kept:
-            self.holders = foreign  # beside a peer that yields, it would be the peer that answers
-            this.contested = {Claim.IPV4: frozenset(holder.value for holder in foreign)} if foreign else {}
+        if self.holders:
+            this.contested = {Claim.IPV4: frozenset(holder.value for holder in self.holders)}
         if this.contested:
             self.tell(f"contested: {', '.join(claim.value for claim in this.contested)}")
         await asyncio.to_thread(this.look)
@@ -147,41 +154,52 @@ class Settler:
 
     async def _renew(self, this: Run) -> bool:
         """Carry out what is to be renewed: first what lives in files, then what the managers own. Whether any was."""
-        assert self.foreman is not None
         if this.decision.renews:
             await asyncio.to_thread(this.begin)
         await asyncio.to_thread(this.look)
         if not judge.wanting(this.findings):
             return False
+        securing: asyncio.Task[Fresh] | None = None
         done = False
         # A numbered name comes last, when this machine can be reached under an address of its own.
         is_numbered = naming.is_numbered(this.machine, this.config)
         turns = ((Stage.EARLY, None), (Stage.MAIN, False), (Stage.MAIN, True))
-        for stage, named in turns if is_numbered else ((stage, None) for stage in Stage):
-            fresh = await asyncio.to_thread(run.draw, this.machine)
-            number = await self._number(this) if named else ""
-            if number is None:
-                continue
-            situation = await asyncio.to_thread(situation_of, this, this.machine_id(), number)
-            if stage is Stage.MAIN and not named:
-                fresh = await secure_address(this, fresh, situation, self.wire, self.tell, self._spare(this))
-            steps = this.propose(fresh, situation, stage, named=named)
-            if not steps:
-                continue
-            subjects = [subject for step in steps.steps for subject in step.subjects]
-            if "machine-id" in subjects and self.former_id is None:
-                self.former_id = this.machine_id()
-                this.machine.write_own(LIVE, b"", 0o600)
-            self.tell(f"renewing {', '.join(dict.fromkeys(subjects))}")
-            await asyncio.to_thread(this.carry_out, steps)
-            await self.foreman.settled(NETWORK_TIMEOUT_S)
-            if self.registrar:
-                self.registrar.hang_up()
-            this.machine = await self.foreman.view(this.machine.run)
-            await asyncio.to_thread(this.look)
-            done = True
+        try:
+            for stage, named in turns if is_numbered else ((stage, None) for stage in Stage):
+                fresh = await asyncio.to_thread(run.draw, this.machine)
+                number = await self._number(this) if named else ""
+                if number is None:
+                    continue
+                situation = await asyncio.to_thread(situation_of, this, this.machine_id(), number)
+                # An address is sought while files are renewed, but not under the old ID, where that is written down.
+                if securing is None and (stage is Stage.MAIN or not self.registrar):
+                    seeking = secure_address(this, fresh, situation, self.wire, self.tell, self._spare(this))
+                    securing = asyncio.create_task(seeking)
+                if securing and stage is Stage.MAIN and not named:
+                    fresh = await securing
+                if steps := this.propose(fresh, situation, stage, named=named):
+                    await self._take(this, steps)
+                    done = True
+        finally:
+            if securing:
+                securing.cancel()
         await asyncio.to_thread(this.machine.remove_staging)
         return done
+
+    async def _take(self, this: Run, steps: Plan) -> None:
+        """Take the steps of one stage, and look at what the managers have made of them."""
+        assert self.foreman is not None
+        subjects = [subject for step in steps.steps for subject in step.subjects]
+        if "machine-id" in subjects and self.former_id is None:
+            self.former_id = this.machine_id()
+            this.machine.write_own(LIVE, b"", 0o600)
+        self.tell(f"renewing {', '.join(dict.fromkeys(subjects))}")
+        await asyncio.to_thread(this.carry_out, steps)
+        await self.foreman.settled(NETWORK_TIMEOUT_S)
+        if self.registrar:
+            self.registrar.hang_up()
+        this.machine = await self.foreman.view(this.machine.run)
+        await asyncio.to_thread(this.look)
 
     def _spare(self, this: Run) -> Spare | None:
         """Return what tells whether no other segment has an address, where there is a registry."""
