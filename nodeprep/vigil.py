@@ -19,7 +19,7 @@ from nodeprep.patience import Bell
 Ear = TypeVar("Ear", Inotify, LinkMonitor, RulesetMonitor)
 
 LOOK_AGAIN_S = 10.0
-QUIET_S, QUIET_TIMES = 120.0, 15
+QUIET_S, QUIET_TIMES = 300.0, 6
 """While nothing happens, how often the status is written anew, and after how many times there is a look anyway."""
 SETTLE_S, RULES_SETTLE_S = 0.3, 2.0
 """How long nothing more has to come: one change is several messages, and a firewall that loads its rules anew has none

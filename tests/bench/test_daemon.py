@@ -20,7 +20,7 @@ from tests.lab.hostile import flood
 
 PROBE_WINDOW_S = 0.75
 """Three probes, 0.2 to 0.3 s apart, and the answer to the last: what no daemon that asks its peers can do without."""
-QUIET_S, QUIET_FOR_THE_PAGE_S = 30.0, 120.0
+QUIET_S, QUIET_FOR_THE_PAGE_S = 30.0, 300.0
 """The second is what its few timers have in common; the first is enough to see that it does not do more."""
 REST_S = 90.0
 NODES, ANNOUNCED_S, CROWD_S = 1000, 384.0, 20.0
