@@ -34,7 +34,7 @@ ORDERING = re.compile(r"(After|Before|Wants|Requires|Conflicts|RequiresMountsFor
 # the machine's own network and its owners, Internet sockets, rights over network and files. Of units without default
 # dependencies PrivateTmp=, ProtectHome= and ProtectSystem= are not counted, though they are in force.
 EXPOSURE = {
-    "nodeprep-early.service": 2.3,
+    "nodeprep-early.service": 2.5,
     "nodeprep.service": 2.5,
     "nodeprep-packets.service": 1.2,
     "nodeprep-witness.service": 1.2,
