@@ -21,6 +21,8 @@ from nodeprep.steps import (
 
 RUNNING_SYSTEM = "running-system"
 """The pseudo subject of steps that make running services let go of what was renewed."""
+JOBS_TIMEOUT_S = 120.0
+"""Longer than systemd waits for a service to stop (DefaultTimeoutStopSec=, systemd-system.conf(5))."""
 
 
 def wanted(artefact: Artefact, finding: Finding, decision: Decision) -> bool:
@@ -176,7 +178,8 @@ def _stops(renewed: list[Artefact], situation: Situation) -> list[Step]:
     units = _idle_units(renewed, situation)
     if not units:
         return []
-    return [Step((RUNNING_SYSTEM,), (RunProgram(("systemctl", "stop", *units)),), "they keep what is renewed open")]
+    stop = RunProgram(("systemctl", "stop", *units), timeout_s=JOBS_TIMEOUT_S)
+    return [Step((RUNNING_SYSTEM,), (stop,), "they keep what is renewed open")]
 
 
 def _restarts(renewed: list[Artefact], situation: Situation) -> list[Step]:
@@ -187,16 +190,20 @@ def _restarts(renewed: list[Artefact], situation: Situation) -> list[Step]:
     held = {unit for artefact in renewed for unit in artefact.restart} & situation.active_units
     # Of those that the boot has yet to start, whichever has been started meanwhile may have read an old value.
     held |= {unit for artefact in renewed for unit in (*artefact.idle, *artefact.restart)} & situation.starting_units
-    actions += [_systemctl(situation, "try-restart", unit) for unit in sorted(held)]
-    # Started even when a renewal failed: a machine without its network manager is a machine that nobody can reach.
+    if held:
+        # All at once: they do not wait for one another, and one that has two names is restarted once.
+        actions.append(_systemctl(situation, "try-restart", *sorted(held)))
+    steps = [Step((RUNNING_SYSTEM,), tuple(actions), "they hold the old values")] if actions else []
+    # Started whatever else failed: a machine without its network manager is a machine that nobody can reach.
     if idle := _idle_units(renewed, situation):
-        actions.append(_systemctl(situation, "start", *idle))
-    return [Step((RUNNING_SYSTEM,), tuple(actions), "they hold the old values")] if actions else []
+        steps.append(Step((RUNNING_SYSTEM,), (_systemctl(situation, "start", *idle),), "they were stopped for it"))
+    return steps
 
 
 def _systemctl(situation: Situation, *words: str) -> RunProgram:
     """Return a call of systemctl; the early run cannot wait for jobs that are ordered behind itself."""
-    return RunProgram(("systemctl", *(("--no-block",) if situation.early else ()), *words))
+    argv = ("systemctl", *(("--no-block",) if situation.early else ()), *words)
+    return RunProgram(argv, timeout_s=JOBS_TIMEOUT_S)
 
 
 def reboot(reason: str) -> Plan:

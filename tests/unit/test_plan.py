@@ -18,7 +18,7 @@ from nodeprep.model import (
     Stage,
     Verdict,
 )
-from nodeprep.plan import RUNNING_SYSTEM, due, plan, reboot, releases, wanted
+from nodeprep.plan import JOBS_TIMEOUT_S, RUNNING_SYSTEM, due, plan, reboot, releases, wanted
 from nodeprep.steps import (
     Fresh,
     HoldUnits,
@@ -49,6 +49,10 @@ def found(name: str, verdict: Verdict, *values: str) -> Finding:
 
 def planned(*findings: Finding, decision: Decision = CLONE, situation: Situation = SITUATION) -> Plan:
     return plan(catalogue(), findings, decision, FRESH, situation)
+
+
+def systemctl(*words: str) -> RunProgram:
+    return RunProgram(("systemctl", *words), timeout_s=JOBS_TIMEOUT_S)
 
 
 def subjects(steps: Plan) -> list[str]:
@@ -269,14 +273,18 @@ NETWORKMANAGER = replace(SITUATION, active_units=frozenset({"NetworkManager.serv
 def test_what_writes_back_from_memory_is_stopped_first_and_started_last() -> None:
     steps = planned(EVERYTHING[5], EVERYTHING[6], situation=NETWORKMANAGER).steps
     assert steps[0].subjects == steps[-1].subjects == (RUNNING_SYSTEM,)
-    assert steps[0].actions == (RunProgram(("systemctl", "stop", "NetworkManager.service")),)
-    assert steps[-1].actions == (RunProgram(("systemctl", "start", "NetworkManager.service")),)
+    assert steps[0].actions == (systemctl("stop", "NetworkManager.service"),)
+    assert steps[-1].actions == (systemctl("start", "NetworkManager.service"),)
     assert len(steps) == 4
 
 
-def test_what_was_stopped_is_started_even_when_a_renewal_failed() -> None:
+def test_what_was_stopped_is_started_even_when_a_renewal_or_a_restart_failed() -> None:
     # A machine without its network manager is a machine that nobody can reach.
-    assert planned(EVERYTHING[5], situation=NETWORKMANAGER).steps[-1].after == ()
+    situation = replace(NETWORKMANAGER, active_units=NETWORKMANAGER.active_units | {"systemd-journald.service"})
+    *_, restart, start = planned(EVERYTHING[0], EVERYTHING[5], situation=situation).steps
+    assert restart.actions == (systemctl("daemon-reexec"), systemctl("try-restart", "systemd-journald.service"))
+    assert start.actions == (systemctl("start", "NetworkManager.service"),)
+    assert start.after == ()
 
 
 def test_nothing_is_set_aside_under_a_service_that_could_not_be_stopped() -> None:
@@ -290,9 +298,8 @@ def test_only_what_runs_is_restarted() -> None:
     situation = replace(SITUATION, active_units=frozenset({"ssh.service", "systemd-journald.service"}))
     last = planned(EVERYTHING[0], EVERYTHING[4], situation=situation).steps[-1]
     assert last.actions == (
-        RunProgram(("systemctl", "daemon-reexec")),
-        RunProgram(("systemctl", "try-restart", "ssh.service")),
-        RunProgram(("systemctl", "try-restart", "systemd-journald.service")),
+        systemctl("daemon-reexec"),
+        systemctl("try-restart", "ssh.service", "systemd-journald.service"),
     )
 
 
@@ -301,10 +308,7 @@ def test_what_is_about_to_start_is_started_again_if_it_did_meanwhile() -> None:
     guid, engine = (found(name, Verdict.INHERITED, "/old x") for name in ("netdata-guid", "docker-engine-id"))
     starting = frozenset({"docker.service", "netdata.service", "chrony.service"})
     steps = planned(guid, engine, situation=replace(SITUATION, starting_units=starting)).steps
-    assert steps[-1].actions == (
-        RunProgram(("systemctl", "try-restart", "docker.service")),
-        RunProgram(("systemctl", "try-restart", "netdata.service")),
-    )
+    assert steps[-1].actions == (systemctl("try-restart", "docker.service", "netdata.service"),)
     assert RUNNING_SYSTEM not in steps[0].subjects, "what is not there yet is not stopped"
 
 
