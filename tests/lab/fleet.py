@@ -3,8 +3,9 @@
     sudo python3 -m tests.lab.fleet [--release bookworm] [--deb PATH] 2 10 30
 
 As many machines of a tree without nodeprep are booted before, and the time is also told as a multiple of theirs. Every
-frame of the peers is recorded on the bridge, and the journals are read afterwards: no two machines may have had
-one identity at any moment after either said READY, and none may have renewed anything after that.
+frame of the peers is recorded on the bridge, those that a machine sent until it was ready are counted, and the journals
+are read: no two machines may have had one identity at any moment after either said READY, and none may have renewed
+anything after that.
 """
 
 from __future__ import annotations
@@ -85,28 +86,32 @@ def plain_boots_s(bare: Golden, count: int, folder: Path) -> float:
 def trial(golden: Golden, bare: Golden, count: int, folder: Path) -> Result:
     """Boot that many twins and return what it cost; AssertionError if an identity was had twice."""
     plain_s = plain_boots_s(bare, count, folder / "plain")
-    with Lan("fleet") as lan:
-        recorder = lan.client()
-        with hearing(recorder) as recorded:
-            began_s = time.monotonic()
-            with booting(golden, count, folder, lan) as twins:
-                ready_s = wait_ready(twins, began_s)
-                time.sleep(10)
-                key = bytes.fromhex(twins[0].read("/etc/nodeprep/fleet.key").strip())
-                messages = [decode(payload, key) for payload in recorded]
-                assert_never_doubled(messages)
-                for twin in twins:
-                    assert_settled(twin)
-                assert_pairwise_different(twins)
-                spoken = [message.nonce for message in messages]
-                return Result(
-                    twins=count,
-                    plain_s=plain_s,
-                    ready_s=tuple(ready_s),
-                    frames=tuple(spoken.count(nonce) for nonce in set(spoken)),
-                    cpu_s=tuple(cpu_s(twin) for twin in twins),
-                    renewed=sum(status(twin)["node"]["origin"] == "twin" for twin in twins),
-                )
+    with Lan("fleet") as lan, hearing(lan.client()) as recorded:
+        began_s = time.monotonic()
+        with booting(golden, count, folder, lan) as twins:
+            ready_s = wait_ready(twins, began_s)
+            time.sleep(10)
+            for twin in twins:
+                assert_settled(twin)
+            assert_pairwise_different(twins)
+            key = bytes.fromhex(twins[0].read("/etc/nodeprep/fleet.key").strip())
+            taken_s = tuple(cpu_s(twin) for twin in twins)
+            renewed = sum(status(twin)["node"]["origin"] == "twin" for twin in twins)
+    messages = [decode(payload, key) for payload in recorded]
+    assert_never_doubled(messages)
+    return Result(count, plain_s, tuple(ready_s), until_ready(messages), taken_s, renewed)
+
+
+def until_ready(messages: Sequence[Message]) -> tuple[int, ...]:
+    """Return how many frames each nonce sent, the first in which it was ready being the last."""
+    sent: dict[bytes, int] = {}
+    ready: set[bytes] = set()
+    for message in messages:
+        if message.nonce not in ready:
+            sent[message.nonce] = sent.get(message.nonce, 0) + 1
+        if message.standing is Standing.READY:
+            ready.add(message.nonce)
+    return tuple(sent.values())
 
 
 def assert_never_doubled(messages: Sequence[Message]) -> None:
