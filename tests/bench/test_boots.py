@@ -21,6 +21,8 @@ from tests.lab.tree import Release
 BOOTS = 3
 TWINS = 3
 RUNS = 3
+RESTARTS = 7
+BARE = "[Service]\nExecStart=\nExecStart=/usr/bin/python3 -I -S -c pass\n"
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +71,31 @@ def test_an_unchanged_boot_takes_hardly_longer(
     measured(Cost.BOOT, statistics.median(one / other for one, other in pairs))
 
 
+def test_the_early_unit_takes_hardly_longer_than_an_interpreter_in_its_sandbox(node: Clone, measured: Measured) -> None:
+    unit = "nodeprep-early.service"
+    drop_in = f"/etc/systemd/system/{unit}.d/bench.conf"
+
+    def restarted_s(text: str) -> float:
+        node.write(drop_in, text)
+        node.run("systemctl", "daemon-reload")
+        node.run("systemctl", "reset-failed", unit)
+        node.run("systemctl", "restart", unit)
+        return took_s(node, unit)
+
+    try:
+        ratios = [restarted_s("") / restarted_s(BARE) for _ in range(RESTARTS)]
+    finally:
+        node.run("rm", drop_in)
+        node.run("systemctl", "daemon-reload")
+    measured(Cost.EARLY_UNIT, statistics.median(ratios))
+
+
+def cpu_s(machine: Clone) -> float:
+    """Return the processor time that a machine has taken since it was switched on (cgroups(7))."""
+    told = dict(line.split() for line in machine.run("cat", "/sys/fs/cgroup/cpu.stat").stdout.splitlines())
+    return int(told["usage_usec"]) / 1e6
+
+
 def all_s(machines: list[Clone], done: Callable[[Clone], object]) -> float:
     """Switch machines on at one instant; return when the last is done."""
     begin = time.monotonic()
@@ -80,11 +107,15 @@ def all_s(machines: list[Clone], done: Callable[[Clone], object]) -> float:
 
 
 def test_three_twins_are_ready_soon(golden: Golden, bare: Golden, make_clone: MakeClone, measured: Measured) -> None:
-    lacking = all_s(
-        [make_clone(f"lacking-{number}", mac=MAC, layers=bare.layers) for number in range(TWINS)], Clone.wait_booted
-    )
-    having = all_s([make_clone(f"twin-{number}", mac=MAC) for number in range(TWINS)], ready)
-    measured(Cost.TWINS, having / lacking)
+    lacking = [make_clone(f"lacking-{number}", mac=MAC, layers=bare.layers) for number in range(TWINS)]
+    twins = [make_clone(f"twin-{number}", mac=MAC) for number in range(TWINS)]
+    lacking_s = all_s(lacking, Clone.wait_booted)
+    spent_s = sum(map(cpu_s, lacking))
+    for machine in lacking:
+        machine.power_cut()
+    having_s = all_s(twins, ready)
+    measured(Cost.TWINS_CPU, sum(map(cpu_s, twins)) / spent_s)
+    measured(Cost.TWINS, having_s / lacking_s)
 
 
 # Debian 13's cloud-init does the work of all its units in one process, so none of them tells what this stage takes.

@@ -54,14 +54,19 @@ class Machine:
         uuid: str,
         generation: str | None = None,
         credentials: Mapping[str, str] | None = None,
+        fw_cfg: Mapping[str, str] | None = None,
     ) -> None:
-        """Describe a machine with a new disk over that image, and what its hypervisor says of it. It is off."""
+        """Describe a machine with a new disk over that image, and what its hypervisor says of it. It is off.
+
+        The system credentials are those passed in SMBIOS strings, and those passed in fw_cfg.
+        """
         self.name = name
         self.lan = lan
         self.mac = mac
         self.uuid = uuid
         self.generation = generation
         self.credentials = dict(credentials or {})
+        self.fw_cfg = dict(fw_cfg or {})
         self.disk = image.overlay(directory / "disk.qcow2")
         self.console = directory / "console.log"
         self._port = f"t{next(_ports)}"
@@ -260,6 +265,8 @@ class Machine:
         command += ["-uuid", self.uuid]
         for key, value in self.credentials.items():
             command += ["-smbios", f"type=11,value=io.systemd.credential:{key}={value}"]
+        for key, value in self.fw_cfg.items():
+            command += ["-fw_cfg", f"name=opt/io.systemd.credentials/{key},string={value}"]
         if self.generation:
             command += ["-device", f"vmgenid,guid={self.generation}"]
         return command

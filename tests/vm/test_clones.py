@@ -34,6 +34,7 @@ from tests.vm.golden import CUT, GENERATION, MAC, REACHED, UUID, template_identi
 from tests.vm.machine import NIC, Machine
 
 CREDENTIALS = {"nodeprep.role": "control-plane"}
+FW_CFG = {"nodeprep.role": "etcd", "nodeprep.hostname": "told-{index}", "nodeprep.index": "7"}
 MACHINE_ID, HOSTNAME, PUBLIC_KEY = "/etc/machine-id", "/etc/hostname", "/etc/ssh/ssh_host_ed25519_key.pub"
 RENEWAL = "/var/lib/nodeprep/renewal.json"
 CUT_PAUSE_S = 0.1
@@ -169,6 +170,21 @@ def test_a_second_boot_changes_nothing_and_writes_nothing_outside_run(clones: Cl
         before, after = again.identities[machine.name], machine.identity()
         differs = {name for name in before if before[name] != after[name]}
         assert differs <= {"boot-id", "random-seed", "ipv6"}, machine.name
+
+
+def test_role_hostname_and_number_are_given_by_credentials_in_fw_cfg(
+    make_machine: MakeMachine, clones: Clones, again: Before
+) -> None:
+    clones.plain.power_cut()
+    machine = make_machine("told", fw_cfg=FW_CFG, **own(5))
+    machine.on()
+    document = machine.ready()
+    assert_up(machine, boots=1)
+    assert document["node"]["roles"] == ["etcd"]
+    assert machine.run("hostname").stdout.strip() == "told-7"
+    assert "2379/tcp" in [row["opening"] for row in document["openings"]["list"]]
+    assert "2379" in machine.run("nft", "list", "table", "inet", "nodeprep").stdout
+    machine.power_cut()
 
 
 def lose_power(cuts: dict[Machine, list[str]], directory: Path) -> None:
