@@ -209,7 +209,8 @@ class Daemon:
 
     async def _look(self, this: Run, wire: Wire, watch: Watch) -> None:
         """Look again, and follow what changed."""
-        if fleetkey.fleet_keys(self._files) != self._keys:
+        may_be_over = self._settler is not None and await self._settler.may_be_over(this)
+        if may_be_over or fleetkey.fleet_keys(self._files) != self._keys:
             self._judge_again()
             return
         before = presented(this.artefacts, this.machine, this.observation)

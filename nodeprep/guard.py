@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from functools import partial
 
 from nodeprep.errors import HostError
 from nodeprep.host.arp import arp_holder
@@ -75,8 +76,13 @@ def less(claims: Claims, known: Claims) -> dict[Claim, Values]:
     return {claim: values for claim, values in rest.items() if values}
 
 
-async def foreign_holders(links: Collection[Link], addresses: Values | None = None) -> tuple[Sighting, ...]:
-    """Return who without nodeprep answers for our static IPv4 addresses, or for these only (RFC 5227, 2.1)."""
+async def foreign_holders(
+    links: Collection[Link], addresses: Values | None = None, *, established: bool = False
+) -> tuple[Sighting, ...]:
+    """Return who without nodeprep answers for our static IPv4 addresses, or for these only (RFC 5227, 2.1).
+
+    established: they are this machine's, and a probe for one is nobody's answer.
+    """
     asked = [
         (link, address.address)
         for link in links
@@ -84,7 +90,8 @@ async def foreign_holders(links: Collection[Link], addresses: Values | None = No
         if link.speaks and address.version == 4 and not address.dynamic
         if addresses is None or address.address in addresses
     ]
-    probes = (asyncio.to_thread(arp_holder, link.name, link.mac, address) for link, address in asked)
+    probe = partial(arp_holder, established=established)
+    probes = (asyncio.to_thread(probe, link.name, link.mac, address) for link, address in asked)
     answers = await asyncio.gather(*probes, return_exceptions=True)
     for answer in answers:
         # A link that went away meanwhile is looked at again when it comes back.

@@ -39,6 +39,8 @@ if TYPE_CHECKING:  # loaded only where a registry is configured
 NETWORK_TIMEOUT_S = 20.0
 ROUNDS_MAX = 4
 """Renewals in one boot, at most, however often the daemon starts."""
+RETRY_S, RETRIES_MAX = 30.0, 3
+"""What failed is tried again after that time, and so often in a daemon's life: it may have been a fault of a moment."""
 ROUNDS_FILE = "/run/nodeprep/renewals"
 
 
@@ -60,6 +62,8 @@ class Settler:
     """What the registry said last."""
     is_numberless: bool = False
     """No number was free for the hostname."""
+    probed_s: float = 0.0
+    retries: int = 0
 
     async def settle(self, this: Run, standing: Standing, *, renew: bool) -> Contest | str:
         """Return how the last probing went, or why the machine must boot again before anything else.
@@ -102,13 +106,26 @@ class Settler:
         self.wire.listen(this.machine.links())
         return Problem("no-fleet-key", "", f"{fleetkey.PATH} is not there or empty")
 
+    async def may_be_over(self, this: Run) -> bool:
+        """Whether what was found may have passed by itself: a stranger with an address of ours, or a failed renewal."""
+        if self.holders:
+            held = frozenset(holder.value for holder in self.holders)
+            return not await foreign_holders(this.machine.links(), held, established=True)
+        failed = [o for o in this.outcomes.values() if o.result is not Result.DONE and o.subject != "openings"]
+        if not failed or self.retries >= RETRIES_MAX or self.wire.now < self.probed_s + RETRY_S:
+            return False
+        self.retries += 1
+        return True
+
     async def _probe(self, this: Run, standing: Standing) -> Contest:
         """Probe what this machine presents; what is contested is in `this` afterwards."""
         self.wire.listen(this.machine.links())
         self.wire.route(this.config.peers.endpoints, this.config.peers.port)
         self.tell("probing the peers")
+        self.probed_s = self.wire.now
         claims = presented(this.artefacts, this.machine, this.observation)
-        asking = asyncio.ensure_future(foreign_holders(this.machine.links()))
+        established = standing is Standing.READY
+        asking = asyncio.ensure_future(foreign_holders(this.machine.links(), established=established))
         try:
             contest = await self.wire.probe(claims, standing)
             this.contested = {**contest.lost, **contest.disputed}
@@ -116,7 +133,7 @@ class Settler:
             self.holders = () if this.contested or contest.kept else await asking
         finally:
             asking.cancel()
-        contest.deaf = "" if standing is Standing.READY else deaf(this, self.wire.links)
+        contest.deaf = "" if established else deaf(this, self.wire.links)
         if self.holders:
             this.contested = {Claim.IPV4: frozenset(holder.value for holder in self.holders)}
         if this.contested:

@@ -22,16 +22,17 @@ NOBODY = bytes(4)
 ARP = struct.Struct(">HHBBH6s4s6s4s")
 
 
-def arp_holder(link: str, sender_mac: str, address: str) -> str | None:
+def arp_holder(link: str, sender_mac: str, address: str, *, established: bool = False) -> str | None:
     """Return the MAC of a machine on the link that answers for an IPv4 address, or None; see `arp_holders`."""
-    return arp_holders(link, sender_mac, (address,)).get(address)
+    return arp_holders(link, sender_mac, (address,), established=established).get(address)
 
 
-def arp_holders(link: str, sender_mac: str, addresses: Collection[str]) -> dict[str, str]:
+def arp_holders(link: str, sender_mac: str, addresses: Collection[str], *, established: bool = False) -> dict[str, str]:
     """Return address → MAC of the machine on the link that answers for it, of those that are held (RFC 5227, 2.1.1).
 
     Takes at most half a second for all. sender_mac is presented as ours: one that no twin shares, or its answer would
-    go to the twin. Raises HostError where no socket can be had.
+    go to the twin. established: they are ours, and who only probes for one will find that out (2.4). Raises HostError
+    where no socket can be had.
     """
     own = mac_bytes(sender_mac)
     wanted = {IPv4Address(address).packed: address for address in addresses}
@@ -45,7 +46,8 @@ def arp_holders(link: str, sender_mac: str, addresses: Collection[str]) -> dict[
                 for packed in wanted:
                     arp.send(_request(own, NOBODY, packed))
                 wait_s = ARP_PROBE_INTERVAL_S + (ARP_LAST_WAIT_S if number == ARP_PROBE_NUM - 1 else 0)
-                for packed, mac in _listen(arp, time.monotonic() + wait_s, own, frozenset(wanted)):
+                until_s = time.monotonic() + wait_s
+                for packed, mac in _listen(arp, until_s, own, frozenset(wanted), probers=not established):
                     found[wanted.pop(packed)] = mac
                 if not wanted:
                     break
@@ -79,8 +81,10 @@ def _request(own_mac: bytes, own: bytes, wanted: bytes) -> bytes:
     return header + ARP.pack(1, 0x0800, 6, 4, 1, own_mac, own, bytes(6), wanted)
 
 
-def _listen(arp: socket.socket, until_s: float, own: bytes, wanted: frozenset[bytes]) -> Iterator[tuple[bytes, str]]:
-    """Yield who has, or probes for, each of the addresses, once, until the time is up or all have somebody."""
+def _listen(
+    arp: socket.socket, until_s: float, own: bytes, wanted: frozenset[bytes], *, probers: bool
+) -> Iterator[tuple[bytes, str]]:
+    """Yield who has each of the addresses, or probes for it, once, until the time is up or all have somebody."""
     left = set(wanted)
     while left and (left_s := until_s - time.monotonic()) > 0:
         arp.settimeout(left_s)
@@ -91,7 +95,7 @@ def _listen(arp: socket.socket, until_s: float, own: bytes, wanted: frozenset[by
         if address[2] == socket.PACKET_OUTGOING or len(frame) < 14 + ARP.size:
             continue
         _, _, _, _, _, sender_mac, sender_ip, _, target_ip = ARP.unpack_from(frame, 14)
-        about = target_ip if sender_ip == NOBODY else sender_ip  # who probes for it would have it too
+        about = target_ip if probers and sender_ip == NOBODY else sender_ip  # who probes for it would have it too
         if sender_mac != own and about in left:
             left.remove(about)
             yield about, mac_text(sender_mac)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -197,6 +198,23 @@ def test_the_holder_of_an_ipv4_address_is_found_and_nobody_where_there_is_none(s
         "show([arp.arp_holder('v0', mac('v0'), address) for address in ('10.77.0.2', '10.77.0.77')])",
     )
     assert found == [mac(segment, "outside"), None]
+
+
+@pytest.mark.parametrize("established", [False, True])
+def test_who_probes_for_an_address_counts_where_it_is_nobodys_yet(segment: Segment, established: bool) -> None:
+    probing = (
+        "probe = arp._request(frames.mac_bytes(mac('v0')), arp.NOBODY, bytes((10, 77, 0, 77)))\n"
+        "until_s = time.monotonic() + 20\n"
+        "while time.monotonic() < until_s: raw('v0', probe); time.sleep(0.02)"
+    )
+    prober = subprocess.Popen(command(segment.outside.name, probing), env=environment())
+    try:
+        time.sleep(1)  # until it does
+        asked = f"show(arp.arp_holder('v0', mac('v0'), '10.77.0.77', established={established}))"
+        assert run(segment.inside.name, asked) == (None if established else mac(segment, "outside"))
+    finally:
+        prober.kill()
+        prober.wait()
 
 
 def test_of_many_addresses_those_that_are_held_are_found_at_once(segment: Segment) -> None:

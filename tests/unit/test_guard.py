@@ -49,7 +49,10 @@ def wire() -> FakeWire:
 def strangers(monkeypatch: pytest.MonkeyPatch) -> list[Sighting]:
     found: list[Sighting] = []
 
-    async def holders(links: Collection[Link], addresses: Values | None = None) -> tuple[Sighting, ...]:
+    async def holders(
+        links: Collection[Link], addresses: Values | None = None, *, established: bool = False
+    ) -> tuple[Sighting, ...]:
+        assert not established, "what is new was not ours before"
         return tuple(each for each in found if addresses is None or each.value in addresses)
 
     monkeypatch.setattr(module, "foreign_holders", holders)
@@ -148,7 +151,8 @@ def test_what_is_the_same_is_left_out() -> None:
 def test_only_static_addresses_that_are_ours_alone_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 
-    def holder(link: str, mac: str, address: str) -> str | None:
+    def holder(link: str, mac: str, address: str, *, established: bool) -> str | None:
+        assert not established
         asked.append((link, address))
         return STRANGER.mac if address == "10.0.0.2" else None
 

@@ -1,4 +1,4 @@
-"""Settling: what the running system still holds of a machine ID that was renewed under it."""
+"""Settling: what the running system holds of a machine ID that was renewed under it, and what is tried once more."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 
 from nodeprep import settle
 from nodeprep.errors import HostError
-from nodeprep.model import Origin
+from nodeprep.model import Origin, Sighting, Values
 from nodeprep.renewal import LIVE, Renewal
+from nodeprep.steps import Outcome, Result
 
 FORMER, FRESH = "0" * 32, "1" * 32
 
@@ -69,3 +70,45 @@ def test_what_holds_the_old_id_or_cannot_be_searched_costs_one_reboot_and_is_the
 def test_a_system_that_has_let_go_of_it_goes_on() -> None:
     reason, settler, kept = must_reboot((), reboots=0)
     assert (reason, settler.holding, kept) == (None, (), [])
+
+
+def settler_at(now_s: float) -> settle.Settler:
+    return settle.Settler(SimpleNamespace(now=now_s), lambda _: None)  # type: ignore[arg-type]
+
+
+def ran(*outcomes: Outcome) -> Any:
+    return SimpleNamespace(outcomes={o.subject: o for o in outcomes}, machine=SimpleNamespace(links=tuple))
+
+
+def test_a_renewal_that_failed_is_tried_again_after_a_while_and_a_few_times_only() -> None:
+    failed = ran(Outcome("hostname", Result.FAILED, "timed out"), Outcome("mac", Result.DONE, ""))
+    settler = settler_at(100.0)
+    settler.probed_s = 100.0 - settle.RETRY_S + 1
+    assert not asyncio.run(settler.may_be_over(failed))
+    settler.probed_s -= 1
+    assert [asyncio.run(settler.may_be_over(failed)) for _ in range(settle.RETRIES_MAX + 1)] == [
+        *[True] * settle.RETRIES_MAX,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("outcome", [Outcome("mac", Result.DONE, ""), Outcome("openings", Result.FAILED, "no nft")])
+def test_what_was_done_or_is_looked_at_anyway_is_not_tried_again(outcome: Outcome) -> None:
+    assert not asyncio.run(settler_at(100.0).may_be_over(ran(outcome)))
+
+
+def test_a_stranger_with_our_address_is_asked_for_until_he_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Sighting("ipv4", "10.77.0.10", "eth0", "52:54:00:77:00:99")
+    there = [stranger]
+
+    async def holders(links: object, addresses: Values, *, established: bool) -> tuple[Sighting, ...]:
+        assert addresses == {"10.77.0.10"}
+        assert established, "who only probes for it does not have it"
+        return tuple(there)
+
+    monkeypatch.setattr(settle, "foreign_holders", holders)
+    settler = settler_at(100.0)
+    settler.holders = (stranger,)
+    assert not asyncio.run(settler.may_be_over(ran()))
+    there.clear()
+    assert asyncio.run(settler.may_be_over(ran()))
