@@ -93,7 +93,8 @@ MESSAGES = (
         "renewal-failed",
         "337dd372d4f25709a2b735ca7c32fa11",
         "A renewal failed",
-        "A step of the renewal could not be done; it is tried again at the next start.",
+        "A step of the renewal could not be done. It is tried again, half a minute later each time, three times at"
+        " most, and at the next start.",
         "See the detail; then `systemctl restart nodeprep.service`.",
     ),
     Message(
