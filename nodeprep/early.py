@@ -35,7 +35,10 @@ def unchanged() -> bool:
 
 
 def main() -> int:
-    """Run at boot; the exit code is 0 unless nodeprep itself is broken: a node that is not ready still boots."""
+    """Run at boot; the exit code is 0 unless nodeprep itself is broken: a node that is not ready still boots.
+
+    The interpreter ends at once with it: what is written must be closed, and what is said flushed, by then.
+    """
     if unchanged():
         return 0
     from nodeprep.errors import NodeprepError  # noqa: PLC0415 (the slow path)
@@ -111,7 +114,7 @@ def renew() -> int:
 
 def say(priority: int, text: str) -> None:
     """Say a line to the journal, with its priority as sd-daemon(3) wants it."""
-    print(f"<{priority}>nodeprep: {text}", file=sys.stderr)
+    print(f"<{priority}>nodeprep: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

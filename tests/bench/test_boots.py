@@ -18,7 +18,7 @@ from tests.lab.golden import MAC, Golden, golden_tree
 from tests.lab.test_cloud_init import PACKAGES, with_cloud_init
 from tests.lab.tree import Release
 
-BOOTS = 3
+BOOTS = 5
 TWINS = 3
 RUNS = 3
 RESTARTS = 7

@@ -34,7 +34,7 @@ def early(code: str) -> tuple[str, ...]:
     """Return the early service's command line with other code after its imports."""
     *interpreter, source = exec_start()
     imports, sentence, main = source.rpartition("; ")
-    assert main == "sys.exit(main())"
+    assert main == "os._exit(main())"
     return (*interpreter, f"{imports}{sentence}{code}")
 
 

@@ -207,6 +207,7 @@ def test_firewalld_has_the_openings_as_services_of_its_own(machine: Clone, lan: 
     assert answered(lan, machine, "inside") == SSH_ONLY
 
 
+@pytest.mark.long
 def test_ufw_has_the_openings_as_profiles_and_rules(machine: Clone, lan: Lan) -> None:
     assert status(machine)["openings"]["backend"] == "nftables"
     machine.run("ufw", "allow", "22/tcp")

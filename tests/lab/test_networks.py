@@ -86,6 +86,7 @@ def test_three_perfect_twins_with_a_pinned_mac_and_a_static_address_become_uniqu
     assert (again["mac"], again["ipv4"]) == (values[changed.name]["mac"], values[changed.name]["ipv4"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [*KINDS, "networkmanager"])
 def test_perfect_twins_that_shared_one_lease_get_one_each(
     kind: str, release: Release, deb: Path, store: Path, make_clone: MakeClone, lan: Lan, tmp_path: Path

@@ -211,6 +211,7 @@ def test_forged_conflicts_with_the_key_make_a_ready_node_report_and_nothing_else
     node.wait_for(partial(is_ready, node), 90)
 
 
+@pytest.mark.long
 def test_a_machine_without_nodeprep_that_has_our_address_is_shown_with_its_mac(make_clone: MakeClone, lan: Lan) -> None:
     node = make_clone("node", mac=MAC)
     node.boot()

@@ -101,6 +101,7 @@ def cut_and_boot_again(batch: dict[int, Clone], which: str) -> list[dict[str, An
     return documents
 
 
+@pytest.mark.long
 def test_a_clone_that_loses_power_at_any_step_of_the_early_run(template: Golden, make_clone: MakeClone) -> None:
     undisturbed = make_clone("undisturbed", layers=template.layers)
     own_platform(undisturbed, 0)
@@ -124,6 +125,7 @@ def test_a_clone_that_loses_power_at_any_step_of_the_early_run(template: Golden,
     assert len(set(survivors)) == len(survivors) >= total // 2
 
 
+@pytest.mark.long
 def test_a_twin_that_loses_power_at_any_step_of_the_main_run(template: Golden, make_clone: MakeClone) -> None:
     keeper, undisturbed = (make_clone(name, mac=MAC, layers=template.layers) for name in ("keeper", "undisturbed"))
     keeper.boot()

@@ -53,6 +53,7 @@ def test_perfect_twins_that_hear_nothing_of_each_other_are_told_apart_and_number
     print(trial(golden, TWINS, tmp_path / "fleet"))
 
 
+@pytest.mark.long
 def test_a_machine_is_held_without_its_registry_and_degraded_at_most_once_it_was_ready(
     golden: Golden, estate: Estate, make_clone: MakeClone
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_machine_is_held_without_its_registry_and_degraded_at_most_once_it_was
     assert PASSWORD not in clone.journal()
 
 
+@pytest.mark.long
 def test_a_number_stays_over_boots_and_is_free_once_it_was_released(
     golden: Golden, estate: Estate, make_clone: MakeClone
 ) -> None:

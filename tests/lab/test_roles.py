@@ -147,6 +147,7 @@ def become(machine: Clone, role: str, wall: Wall) -> None:
     machine.wait_for(has_followed, SOON_S)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WALLS)
 def test_of_each_role_exactly_the_openings_are_found_from_outside(
     name: str, template: Golden, make_clone: MakeClone, lan: Lan
