@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,6 +26,19 @@ async def within(awaited: Awaitable[T], seconds: float) -> T:
         return work.result()
     finally:
         work.cancel()  # where we are cancelled ourselves; of no effect on what is done
+
+
+LONGEST_PAUSE_S = 0.5
+
+
+def pauses(first_s: float) -> Iterator[float]:
+    """Yield the pauses between looks at what is waited for: each a tenth longer, and so a tenth of the whole wait.
+
+    On a machine on which all takes long, to ask all the time is what it takes long for.
+    """
+    while True:
+        yield first_s
+        first_s = min(first_s * 1.1, LONGEST_PAUSE_S)
 
 
 class Bell:

@@ -30,7 +30,7 @@ from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.situation import situation_of
 from nodeprep.stamp import fingerprint
-from nodeprep.steps import Fresh, Outcome, Plan, Result
+from nodeprep.steps import Outcome, Plan, Result
 from nodeprep.wire import Contest, Wire
 
 if TYPE_CHECKING:  # loaded only where a registry is configured
@@ -98,21 +98,20 @@ class Settler:
             tried = True
 
     async def listen_only(self, this: Run) -> Problem:
-        """Return what is to be said where there is no fleet key: nobody can be asked, so nothing is renewed or ready.
-
-        What this machine defends already, under a key that it had, it goes on to defend.
-        """
+        """Return what to say where there is no fleet key: nobody can be asked, so nothing is renewed or ready."""
+        # What this machine defends already, under a key that it had, it goes on to defend.
         await asyncio.to_thread(this.look)
         self.wire.listen(this.machine.links())
         return Problem("no-fleet-key", "", f"{fleetkey.PATH} is not there or empty")
 
     async def may_be_over(self, this: Run) -> bool:
-        """Whether what was found may have passed by itself: a stranger with an address of ours, or a failed renewal."""
+        """Whether it may have passed: a stranger with an address of ours, a failed renewal, a pool with none free."""
         if self.holders:
             held = frozenset(holder.value for holder in self.holders)
             return not await foreign_holders(this.machine.links(), held, established=True)
         failed = [o for o in this.outcomes.values() if o.result is not Result.DONE and o.subject != "openings"]
-        if not failed or self.retries >= RETRIES_MAX or self.wire.now < self.probed_s + RETRY_S:
+        is_poor = this.config.address.on_conflict == "pool" and {Claim.IPV4, Claim.IPV6} & this.contested.keys()
+        if not (failed or is_poor) or self.retries >= RETRIES_MAX or self.wire.now < self.probed_s + RETRY_S:
             return False
         self.retries += 1
         return True
@@ -146,8 +145,7 @@ class Settler:
     async def _claim(self, this: Run, contest: Contest, registrar: Registrar, *, ready: bool) -> None:
         """Claim in the registry what this machine presents, if nothing else keeps it from being ready.
 
-        What is lost there is contested in `this` afterwards, as if a peer had it; a machine that was ready before only
-        says so.
+        What is lost there is contested in `this` afterwards; a machine that was ready before only says so.
         """
         problems, _ = tell.weigh(this, contest, tell.NO_OPENINGS, ())
         if self.is_numberless or (problems and not ready):
@@ -176,30 +174,22 @@ class Settler:
         await asyncio.to_thread(this.look)
         if not judge.wanting(this.findings):
             return False
-        securing: asyncio.Task[Fresh] | None = None
         done = False
         # A numbered name comes last, when this machine can be reached under an address of its own.
         is_numbered = naming.is_numbered(this.machine, this.config)
         turns = ((Stage.EARLY, None), (Stage.MAIN, False), (Stage.MAIN, True))
-        try:
-            for stage, named in turns if is_numbered else ((stage, None) for stage in Stage):
-                fresh = await asyncio.to_thread(run.draw, this.machine)
-                number = await self._number(this) if named else ""
-                if number is None:
-                    continue
-                situation = await asyncio.to_thread(situation_of, this, this.machine_id(), number)
-                # An address is sought while files are renewed, but not under the old ID, where that is written down.
-                if securing is None and (stage is Stage.MAIN or not self.registrar):
-                    seeking = secure_address(this, fresh, situation, self.wire, self.tell, self._spare(this))
-                    securing = asyncio.create_task(seeking)
-                if securing and stage is Stage.MAIN and not named:
-                    fresh = await securing
-                if steps := this.propose(fresh, situation, stage, named=named):
-                    await self._take(this, steps)
-                    done = True
-        finally:
-            if securing:
-                securing.cancel()
+        for stage, named in turns if is_numbered else ((stage, None) for stage in Stage):
+            fresh = await asyncio.to_thread(run.draw, this.machine)
+            number = await self._number(this) if named else ""
+            if number is None:
+                continue
+            situation = await asyncio.to_thread(situation_of, this, this.machine_id(), number)
+            if stage is Stage.MAIN and not named:
+                # Not before: of a fleet as large as its pool, many would hold for long what they do not use yet.
+                fresh = await secure_address(this, fresh, situation, self.wire, self.tell, self._spare(this))
+            if steps := this.propose(fresh, situation, stage, named=named):
+                await self._take(this, steps)
+                done = True
         await asyncio.to_thread(this.machine.remove_staging)
         return done
 

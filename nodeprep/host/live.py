@@ -27,6 +27,7 @@ from nodeprep.host.network import ifupdown, netplan, networkd, trial
 from nodeprep.host.network.carrying import with_platform
 from nodeprep.host.network.networkmanager import NetworkManager
 from nodeprep.model import Link, Opening, Profile
+from nodeprep.patience import pauses
 from nodeprep.steps import SetProfile
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ class Live:
         return settled
 
     async def _settled(self, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
+        deadline, waits = time.monotonic() + timeout_s, pauses(POLL_S)
         try:
             await asyncio.to_thread(trial.recover, self._files, self._manager)
             found = await asyncio.to_thread(links.links, self._only_links or None)
@@ -97,7 +98,7 @@ class Live:
             ):
                 if time.monotonic() >= deadline:
                     return False
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(next(waits))
             return not await self._network.running() or await self._network.wait_startup(timeout_s)
         except HostError:
             return False

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nodeprep.patience import within
+from nodeprep.patience import LONGEST_PAUSE_S, pauses, within
 
 
 def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -71,3 +71,12 @@ async def test_who_is_cancelled_takes_what_he_waits_for_with_him() -> None:
         await waiting
     await asyncio.sleep(0)
     assert work.cancelled()
+
+
+def test_what_is_waited_for_long_is_looked_at_less_often() -> None:
+    waits = pauses(0.05)
+    taken = [next(waits) for _ in range(40)]
+    assert taken[0] == 0.05
+    for number, pause in enumerate(taken):
+        assert pause <= 0.05 + sum(taken[:number]) / 10 + 1e-9, "what is over is seen a tenth of the wait later at most"
+    assert taken[-1] == LONGEST_PAUSE_S

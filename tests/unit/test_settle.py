@@ -10,7 +10,7 @@ import pytest
 
 from nodeprep import settle
 from nodeprep.errors import HostError
-from nodeprep.model import Origin, Sighting, Values
+from nodeprep.model import Claim, Origin, Sighting, Values
 from nodeprep.renewal import LIVE, Renewal
 from nodeprep.steps import Outcome, Result
 
@@ -76,8 +76,13 @@ def settler_at(now_s: float) -> settle.Settler:
     return settle.Settler(SimpleNamespace(now=now_s), lambda _: None)  # type: ignore[arg-type]
 
 
-def ran(*outcomes: Outcome) -> Any:
-    return SimpleNamespace(outcomes={o.subject: o for o in outcomes}, machine=SimpleNamespace(links=tuple))
+def ran(*outcomes: Outcome, contested: tuple[Claim, ...] = (), on_conflict: str = "pool") -> Any:
+    return SimpleNamespace(
+        outcomes={o.subject: o for o in outcomes},
+        machine=SimpleNamespace(links=tuple),
+        contested=dict.fromkeys(contested, frozenset({"value"})),
+        config=SimpleNamespace(address=SimpleNamespace(on_conflict=on_conflict)),
+    )
 
 
 def test_a_renewal_that_failed_is_tried_again_after_a_while_and_a_few_times_only() -> None:
@@ -95,6 +100,15 @@ def test_a_renewal_that_failed_is_tried_again_after_a_while_and_a_few_times_only
 @pytest.mark.parametrize("outcome", [Outcome("mac", Result.DONE, ""), Outcome("openings", Result.FAILED, "no nft")])
 def test_what_was_done_or_is_looked_at_anyway_is_not_tried_again(outcome: Outcome) -> None:
     assert not asyncio.run(settler_at(100.0).may_be_over(ran(outcome)))
+
+
+@pytest.mark.parametrize(
+    ("claim", "policy", "again"),
+    [(Claim.IPV4, "pool", True), (Claim.IPV6, "pool", True), (Claim.IPV4, "report", False), (Claim.MAC, "pool", False)],
+)
+def test_a_pool_in_which_no_address_was_free_is_looked_into_again(claim: Claim, policy: str, *, again: bool) -> None:
+    this = ran(contested=(claim,), on_conflict=policy)
+    assert asyncio.run(settler_at(100.0).may_be_over(this)) is again
 
 
 def test_a_stranger_with_our_address_is_asked_for_until_he_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from nodeprep.errors import HostError
 from nodeprep.host import links
 from nodeprep.host.platform import is_moved, permanent_macs
 from nodeprep.model import Link
+from nodeprep.patience import pauses
 from nodeprep.steps import SetProfile
 
 CARRY_TIMEOUT_S = 8.0
@@ -78,14 +79,15 @@ def prove(change: SetProfile, wanted: frozenset[str], *, lease: bool, gateway: s
     wanted: addresses as ADDRESS/PREFIX; lease: whether it must have one; gateway: "4", "6" or "" as it answered before.
     """
     deadline = time.monotonic() + CARRY_TIMEOUT_S + (LEASE_TIMEOUT_S if lease or change.ipv4_addresses == () else 0)
+    waits = pauses(POLL_S)
     while lacks := _lacks(seen(change.link), change, wanted, lease=lease):
         if time.monotonic() >= deadline or lacks.endswith("duplicate"):
             raise HostError(lacks)
-        time.sleep(POLL_S)
+        time.sleep(next(waits))
     while gateway and not gateway_answers(change.link, gateway):
         if time.monotonic() >= deadline:
             raise HostError("the gateway answered before and does not any more")
-        time.sleep(POLL_S)
+        time.sleep(next(waits))
 
 
 def _lacks(link: Link, change: SetProfile, wanted: frozenset[str], *, lease: bool) -> str:

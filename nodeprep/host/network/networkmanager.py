@@ -22,6 +22,7 @@ from nodeprep.host.bus import Bus
 from nodeprep.host.network.carrying import held, missing
 from nodeprep.host.network.connection import Settings, addresses_of, edited, profile_of, same, without_deprecated
 from nodeprep.model import Link, Profile
+from nodeprep.patience import pauses
 from nodeprep.steps import SetProfile
 
 NM = "org.freedesktop.NetworkManager"
@@ -63,11 +64,11 @@ class NetworkManager:
 
         Raises HostError if it does not run.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline, waits = time.monotonic() + timeout_s, pauses(POLL_S)
         while await self._starting():
             if time.monotonic() >= deadline:
                 return False
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(next(waits))
         return True
 
     async def _starting(self) -> bool:
@@ -137,7 +138,7 @@ class NetworkManager:
 
     async def _activate(self, path: str, device: str) -> None:
         (active,) = await self._call(NM_PATH, NM, "ActivateConnection", "ooo", path, device, "/")
-        deadline = time.monotonic() + ACTIVATION_TIMEOUT_S
+        deadline, waits = time.monotonic() + ACTIVATION_TIMEOUT_S, pauses(POLL_S)
         state = 0
         while time.monotonic() < deadline:
             try:
@@ -148,7 +149,7 @@ class NetworkManager:
                 return
             if state == DEACTIVATED:
                 raise HostError(f"the activation failed ({await self._reason(device)})")
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(next(waits))
         raise HostError(f"not activated within {ACTIVATION_TIMEOUT_S:g} s ({await self._reason(device)})")
 
     async def _reason(self, device: str) -> str:
@@ -159,15 +160,15 @@ class NetworkManager:
         return f"NMDeviceState {state}, NMDeviceStateReason {reason}"
 
     async def _prove(self, change: SetProfile, device: str, wanted: frozenset[str], version: str) -> None:
-        deadline = time.monotonic() + CARRY_TIMEOUT_S
+        deadline, waits = time.monotonic() + CARRY_TIMEOUT_S, pauses(POLL_S)
         while lacks := missing(await asyncio.to_thread(links.link, change.link), change, wanted):
             if time.monotonic() >= deadline or lacks.endswith("duplicate"):
                 raise HostError(lacks)
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(next(waits))
         while version and not await self._gateway_answers(device, change.link, version):
             if time.monotonic() >= deadline:
                 raise HostError("the gateway answered before and does not any more")
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(next(waits))
         if await self._bus.get_property(NM, device, DEVICE, "State", start=False) != DEVICE_ACTIVATED:
             raise HostError(f"the link did not stay activated ({await self._reason(device)})")
 
