@@ -26,7 +26,7 @@ from nodeprep.plan import reboot, releases, wanted
 from nodeprep.registry.claimed import Claimed, Speaker
 from nodeprep.registry.keys import claims_of
 from nodeprep.renewal import LIVE
-from nodeprep.report import Problem
+from nodeprep.report import READY_FILE, Problem
 from nodeprep.run import Run
 from nodeprep.situation import situation_of
 from nodeprep.stamp import fingerprint
@@ -109,6 +109,8 @@ class Settler:
         if self.holders:
             held = frozenset(holder.value for holder in self.holders)
             return not await foreign_holders(this.machine.links(), held, established=True)
+        if this.machine.exists(READY_FILE):
+            return False  # nothing is renewed any more, and judged again it would claim what others had before
         failed = [o for o in this.outcomes.values() if o.result is not Result.DONE and o.subject != "openings"]
         is_poor = this.config.address.on_conflict == "pool" and {Claim.IPV4, Claim.IPV6} & this.contested.keys()
         if not (failed or is_poor) or self.retries >= RETRIES_MAX or self.wire.now < self.probed_s + RETRY_S:

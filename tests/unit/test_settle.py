@@ -12,6 +12,7 @@ from nodeprep import settle
 from nodeprep.errors import HostError
 from nodeprep.model import Claim, Origin, Sighting, Values
 from nodeprep.renewal import LIVE, Renewal
+from nodeprep.report import READY_FILE
 from nodeprep.steps import Outcome, Result
 
 FORMER, FRESH = "0" * 32, "1" * 32
@@ -76,10 +77,12 @@ def settler_at(now_s: float) -> settle.Settler:
     return settle.Settler(SimpleNamespace(now=now_s), lambda _: None)  # type: ignore[arg-type]
 
 
-def ran(*outcomes: Outcome, contested: tuple[Claim, ...] = (), on_conflict: str = "pool") -> Any:
+def ran(
+    *outcomes: Outcome, contested: tuple[Claim, ...] = (), on_conflict: str = "pool", is_ready: bool = False
+) -> Any:
     return SimpleNamespace(
         outcomes={o.subject: o for o in outcomes},
-        machine=SimpleNamespace(links=tuple),
+        machine=SimpleNamespace(links=tuple, exists=lambda path: is_ready and path == READY_FILE),
         contested=dict.fromkeys(contested, frozenset({"value"})),
         config=SimpleNamespace(address=SimpleNamespace(on_conflict=on_conflict)),
     )
@@ -109,6 +112,10 @@ def test_what_was_done_or_is_looked_at_anyway_is_not_tried_again(outcome: Outcom
 def test_a_pool_in_which_no_address_was_free_is_looked_into_again(claim: Claim, policy: str, *, again: bool) -> None:
     this = ran(contested=(claim,), on_conflict=policy)
     assert asyncio.run(settler_at(100.0).may_be_over(this)) is again
+
+
+def test_a_node_that_was_ready_does_not_ask_again_for_what_others_have() -> None:
+    assert not asyncio.run(settler_at(100.0).may_be_over(ran(contested=(Claim.IPV4,), is_ready=True)))
 
 
 def test_a_stranger_with_our_address_is_asked_for_until_he_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
