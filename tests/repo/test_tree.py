@@ -7,6 +7,10 @@ from tests.repo.sources import ROOT, run, tracked
 LONGEST = 300
 # What has no noun belongs to its only caller.
 NOT_A_NOUN = {"base", "common", "core", "helpers", "manager", "misc", "utils"}
+TOP = {
+    *("nodeprep", "units", "config", "packaging", "tests", "debian", "docs", ".ci", "pyproject.toml", "Makefile"),
+    *("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", ".gitignore"),
+}
 
 
 def test_no_module_hides_something() -> None:
@@ -22,6 +26,10 @@ def test_every_module_is_named_by_a_noun() -> None:
     modules = (path.relative_to(ROOT).with_suffix("") for path in (ROOT / "nodeprep").rglob("*.py"))
     parts = {part for module in modules for part in module.parts}
     assert not parts & NOT_A_NOUN
+
+
+def test_nothing_strays_into_the_top_level() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in tracked()} <= TOP
 
 
 def test_no_file_knows_where_it_was_checked_out() -> None:
