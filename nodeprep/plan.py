@@ -169,13 +169,16 @@ def _fold(actions: list[Action], action: Action) -> None:
     actions.append(action)
 
 
-def _idle_units(renewed: list[Artefact], situation: Situation) -> list[str]:
-    return sorted({unit for artefact in renewed for unit in artefact.idle} & situation.active_units)
+def _idle_units(renewed: list[Artefact], units: frozenset[str]) -> list[str]:
+    return sorted({unit for artefact in renewed for unit in artefact.idle} & units)
 
 
 def _stops(renewed: list[Artefact], situation: Situation) -> list[Step]:
-    """Stop what would write back, from memory, the files that are about to go."""
-    units = _idle_units(renewed, situation)
+    """Stop what would write back, from memory, the files that are about to go.
+
+    What the boot has yet to start too: it would read the old ones while they go, and write them back at its stop.
+    """
+    units = _idle_units(renewed, situation.active_units | situation.starting_units)
     if not units:
         return []
     stop = RunProgram(("systemctl", "stop", *units), timeout_s=JOBS_TIMEOUT_S)
@@ -186,24 +189,26 @@ def _restarts(renewed: list[Artefact], situation: Situation) -> list[Step]:
     """Make running services, and PID 1, read what was renewed."""
     actions: list[Action] = []
     if any(artefact.name == "machine-id" for artefact in renewed):
-        actions.append(_systemctl(situation, "daemon-reexec"))
-    held = {unit for artefact in renewed for unit in artefact.restart} & situation.active_units
+        actions.append(_systemctl("daemon-reexec", wait=not situation.early))
     # Of those that the boot has yet to start, whichever has been started meanwhile may have read an old value.
-    held |= {unit for artefact in renewed for unit in (*artefact.idle, *artefact.restart)} & situation.starting_units
-    if held:
+    held = situation.active_units | situation.starting_units
+    if held := held & {unit for artefact in renewed for unit in artefact.restart}:
         # All at once: they do not wait for one another, and one that has two names is restarted once.
-        actions.append(_systemctl(situation, "try-restart", *sorted(held)))
+        actions.append(_systemctl("try-restart", *sorted(held), wait=not situation.early))
     steps = [Step((RUNNING_SYSTEM,), tuple(actions), "they hold the old values")] if actions else []
     # Started whatever else failed: a machine without its network manager is a machine that nobody can reach.
-    if idle := _idle_units(renewed, situation):
-        steps.append(Step((RUNNING_SYSTEM,), (_systemctl(situation, "start", *idle),), "they were stopped for it"))
+    if idle := _idle_units(renewed, situation.active_units):
+        steps.append(Step((RUNNING_SYSTEM,), (_systemctl("start", *idle),), "they were stopped for it"))
+    # The start that was called off may have waited for something that comes after this very run.
+    if idle := _idle_units(renewed, situation.starting_units):
+        start = _systemctl("start", *idle, wait=False)
+        steps.append(Step((RUNNING_SYSTEM,), (start,), "their start was called off for it"))
     return steps
 
 
-def _systemctl(situation: Situation, *words: str) -> RunProgram:
+def _systemctl(*words: str, wait: bool = True) -> RunProgram:
     """Return a call of systemctl; the early run cannot wait for jobs that are ordered behind itself."""
-    argv = ("systemctl", *(("--no-block",) if situation.early else ()), *words)
-    return RunProgram(argv, timeout_s=JOBS_TIMEOUT_S)
+    return RunProgram(("systemctl", *(() if wait else ("--no-block",)), *words), timeout_s=JOBS_TIMEOUT_S)
 
 
 def reboot(reason: str) -> Plan:

@@ -243,16 +243,11 @@ class Run:
         known = self.stamp.artefacts
         return tuple(name for name in now if fingerprints(name, now[name]) != known.get(name, frozenset()))
 
-    def units(self) -> frozenset[str]:
-        """Return the units that artefacts name and that run now."""
-        return programs.active_units(self._named_units())
-
-    def starting_units(self) -> frozenset[str]:
-        """Return the units that artefacts name and that this boot is starting, or has yet to start."""
-        return programs.starting_units(self._named_units())
-
-    def _named_units(self) -> frozenset[str]:
-        return frozenset(unit for a in self.artefacts for unit in (*a.idle, *a.restart, *a.holds))
+    def active_and_starting_units(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the units that artefacts name and that run now, and those that this boot is, or will be, starting."""
+        return programs.active_and_starting_units(
+            frozenset(unit for a in self.artefacts for unit in (*a.idle, *a.restart, *a.holds))
+        )
 
     def machine_id(self) -> str:
         """Return the machine ID of now, or "" where there is none."""

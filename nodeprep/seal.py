@@ -62,7 +62,7 @@ def plan(
     fleet_key: the new one as hex digits, None to keep what is there. active_units: of the writers, those that run;
     None where the image does not run. Raises HostError.
     """
-    steps = [] if active_units is None else [_stop(active_units)]
+    steps = [] if active_units is None else [stop(active_units)]
     steps.append(
         Step((MARK,), (WriteFile(BAKED_OFFLINE, b"sealing\n", 0o600),), "what boots next is a first boot",
              after=(RUNNING_SYSTEM,))
@@ -82,8 +82,8 @@ def plan(
     return Plan(tuple(steps))
 
 
-def _stop(active_units: frozenset[str]) -> Step:
-    """Return the step after which nothing of the running system writes an identity any more."""
+def stop(active_units: frozenset[str]) -> Step:
+    """Return the step after which nothing of the running system writes an identity any more; some write one at it."""
     # The daemon first: it would adopt what is removed, and end the first boot that is only being prepared.
     stopped = (DAEMON, *sorted(active_units - {DAEMON}))
     return Step(

@@ -30,6 +30,7 @@ def situation_of(this: Run, named_by: str, number: str = "") -> Situation:
         hostname = machine.hostname()
     if any(f.subject == "hostname" and f.verdict is Verdict.OWN for f in this.findings):
         hostname = machine.hostname()  # what follows it, follows the name that stays
+    active, starting = this.active_and_starting_units()
     return Situation(
         machine_id=this.machine_id(),
         hostname=hostname,
@@ -37,8 +38,8 @@ def situation_of(this: Run, named_by: str, number: str = "") -> Situation:
         profiles=machine.profiles(),
         address_on_conflict=settings.address.on_conflict,
         mac_on_conflict=settings.mac.on_conflict,
-        active_units=this.units(),
-        starting_units=this.starting_units(),
+        active_units=active,
+        starting_units=starting,
         held_units=frozenset(machine.held_units()),
     )
 

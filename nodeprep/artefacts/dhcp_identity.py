@@ -7,12 +7,10 @@ the machine ID is renewed; what a client of ifupdown's still holds goes with the
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from nodeprep.machine import MachineView
-from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
-from nodeprep.reading import removals
-from nodeprep.steps import Action, Fresh, SetAside, Situation
+from nodeprep.model import Artefact, Kind, Reading, Stage
+from nodeprep.reading import digests, removals, set_aside
+from nodeprep.steps import Action
 
 PATTERNS = (
     "/var/lib/NetworkManager/*.lease",
@@ -32,17 +30,7 @@ PATTERNS = (
 
 def observe(machine: MachineView) -> Reading:
     """Return path and digest of every lease and client identifier."""
-    return frozenset(
-        f"{path} {sha256(content).hexdigest()}"
-        for pattern in PATTERNS
-        for path in machine.glob(pattern)
-        if (content := machine.read_bytes(path))
-    )
-
-
-def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
-    """Set them aside; the client makes its identity anew from the machine ID."""
-    return tuple(SetAside(path.split(" ", 1)[0]) for path in sorted(finding.values))
+    return digests(machine, PATTERNS)
 
 
 def seal(machine: MachineView) -> tuple[Action, ...]:
@@ -58,7 +46,7 @@ ARTEFACT = Artefact(
     stage=Stage.EARLY,
     after=("machine-id",),
     observe=observe,
-    plan=plan,
+    plan=set_aside,  # the client makes its identity anew from the machine ID
     volatile=True,
     confidential=True,
     idle=("NetworkManager.service", "dhcpcd.service"),

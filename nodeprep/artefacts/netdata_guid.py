@@ -6,13 +6,13 @@ A GUID whose own file alone is removed comes back from any status file (learn.ne
 from __future__ import annotations
 
 from nodeprep.machine import MachineView
-from nodeprep.model import Artefact, Kind, Reading, Stage
+from nodeprep.model import Artefact, Finding, Kind, Reading, Stage
 from nodeprep.reading import digests, removals, set_aside
-from nodeprep.steps import Action
+from nodeprep.steps import Action, Fresh, SetAside, Situation
 
+STATUS = ("/var/cache/netdata/status-netdata.json", "/var/lib/netdata/status-netdata.json")
 FILES = (
-    "/var/cache/netdata/status-netdata.json",
-    "/var/lib/netdata/status-netdata.json",
+    *STATUS,
     "/var/lib/netdata/cloud.d/cloud.conf",
     "/var/lib/netdata/cloud.d/claimed_id",
     "/var/lib/netdata/cloud.d/private.pem",
@@ -27,6 +27,11 @@ def observe(machine: MachineView) -> Reading:
     return digests(machine, FILES)
 
 
+def plan(finding: Finding, fresh: Fresh, situation: Situation) -> tuple[Action, ...]:
+    """Set aside what was found, and a status file that was not: it is written when Netdata is stopped."""
+    return tuple(dict.fromkeys((*map(SetAside, STATUS), *set_aside(finding, fresh, situation))))
+
+
 def seal(machine: MachineView) -> tuple[Action, ...]:
     """Take the identity out of the image; claim.conf stays, and claims the new one."""
     return removals(machine, FILES)
@@ -39,7 +44,7 @@ ARTEFACT = Artefact(
     kind=Kind.A,
     stage=Stage.EARLY,
     observe=observe,
-    plan=set_aside,
+    plan=plan,
     volatile=True,
     confidential=True,
     idle=("netdata.service",),

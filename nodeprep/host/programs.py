@@ -55,38 +55,43 @@ def is_stopping() -> bool:
 
 def active_units(units: frozenset[str]) -> frozenset[str]:
     """Return those of the units that are active, or none where systemctl does not answer."""
-    return _those(units, "is-active", ("active", "reloading"))
+    return active_and_starting_units(units)[0]
 
 
-def starting_units(units: frozenset[str]) -> frozenset[str]:
-    """Return those of the units whose start is under way or due, or none where systemctl does not answer."""
+def active_and_starting_units(units: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return those of the units that are active, and those whose start is under way or due, all of one moment.
+
+    None where systemctl does not answer. Of two questions, a unit that comes up in between would be in neither answer.
+    """
     names = sorted(units)
-    try:
-        asked = ("systemctl", "show", "--property=ActiveState", "--property=Job", "--", *names)
-        done = subprocess.run(asked, capture_output=True, timeout=10, check=False, text=True)
-    except (OSError, subprocess.TimeoutExpired):
-        return frozenset()
-    told = done.stdout.strip().split("\n\n")  # a block for each, in the order asked
-    state = {name: set(block.splitlines()) for name, block in zip(names, told, strict=False)}
-    return frozenset(
-        name
-        for name, lines in state.items()
-        if "ActiveState=activating" in lines
-        or ("ActiveState=inactive" in lines and any(line.startswith("Job=") and line != "Job=" for line in lines))
-    )
+    if not names:
+        return frozenset(), frozenset()
+    told = _told(("show", "--property=ActiveState", "--property=Job", "--", *names)).strip().split("\n\n")
+    active, starting = set(), set()
+    for name, block in zip(names, told, strict=False):  # a block for each, in the order asked
+        state = dict(line.split("=", 1) for line in block.splitlines())
+        match state.get("ActiveState"):
+            case "active" | "reloading":
+                active.add(name)
+            case "activating":
+                starting.add(name)
+            case "inactive" if state.get("Job"):
+                starting.add(name)
+            case _:
+                pass
+    return frozenset(active), frozenset(starting)
 
 
 def enabled_units(units: frozenset[str]) -> frozenset[str]:
     """Return those of the units that are there and enabled, or none where systemctl does not answer."""
-    return frozenset().union(*(_those(frozenset({unit}), "is-enabled", ("enabled",)) for unit in units))
+    return frozenset(unit for unit in units if _told(("is-enabled", unit)).strip() == "enabled")
 
 
-def _those(units: frozenset[str], question: str, states: tuple[str, ...]) -> frozenset[str]:
-    names = sorted(units)
-    if not names:
-        return frozenset()
+def _told(words: tuple[str, ...]) -> str:
+    """Return what systemctl prints, whatever it exits with, or "" where it does not answer."""
     try:
-        done = subprocess.run(("systemctl", question, *names), capture_output=True, timeout=10, check=False, text=True)
+        return subprocess.run(
+            ("systemctl", *words), capture_output=True, timeout=10, check=False, text=True, errors="replace"
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return frozenset()
-    return frozenset(name for name, state in zip(names, done.stdout.split(), strict=False) if state in states)
+        return ""

@@ -108,6 +108,25 @@ def remedy(row: Problem, request: Request) -> str:
     return text.replace("nodeprep seal", f"nodeprep seal --root {request.root}") if request.root else text
 
 
+def _would_do(steps: Plan, machine: Image, request: Request) -> int:
+    """Show the whole plan."""
+    whole, machine_id = Plan((*steps.steps, *seal.commit("DATE").steps)), _machine_id(machine)
+    if "--json" in request:
+        rows = [
+            {
+                "subjects": list(step.subjects),
+                "reason": step.reason,
+                "actions": [_veiled(line(action), machine_id) for action in step.actions],
+            }
+            for step in whole.steps
+        ]
+        print(json.dumps({"schema": 1, "state": "dry-run", "steps": rows}, indent=2))
+    else:
+        print(f"{len(whole.steps)} steps; nothing was done")
+        print(show(whole, machine_id), end="")
+    return EXIT_OK
+
+
 def mark(artefacts: tuple[Artefact, ...], machine: Image) -> int:
     """Make the next boot a first boot, and leave all else as it is."""
     if members := joined(artefacts, machine):
@@ -128,29 +147,15 @@ def seal_it(artefacts: tuple[Artefact, ...], machine: Image, request: Request, *
         names = " ".join(sorted(running))
         return _refused(f"{names} runs, and would write while the image is sealed: `systemctl stop {names}`")
     began = time.monotonic()
-    steps = seal.plan(
-        artefacts,
-        machine,
-        fleet_key=None if "--keep-fleet-key" in request else secrets.token_hex(32),
-        active_units=programs.active_units(seal.writers(artefacts)) if runs else None,
-    )
+    writing = programs.active_units(seal.writers(artefacts)) if runs else None
+    fleet_key = None if "--keep-fleet-key" in request else secrets.token_hex(32)
     if "--dry-run" in request:
-        whole, machine_id = Plan((*steps.steps, *seal.commit("DATE").steps)), _machine_id(machine)
-        if "--json" in request:
-            rows = [
-                {
-                    "subjects": list(step.subjects),
-                    "reason": step.reason,
-                    "actions": [_veiled(line(action), machine_id) for action in step.actions],
-                }
-                for step in whole.steps
-            ]
-            print(json.dumps({"schema": 1, "state": "dry-run", "steps": rows}, indent=2))
-        else:
-            print(f"{len(whole.steps)} steps; nothing was done")
-            print(show(whole, machine_id), end="")
-        return EXIT_OK
-    outcomes = apply(steps, machine)
+        return _would_do(seal.plan(artefacts, machine, fleet_key=fleet_key, active_units=writing), machine, request)
+    if writing is not None:
+        outcomes = apply(Plan((seal.stop(writing),)), machine)
+        if _unfinished(outcomes):
+            return _failed(outcomes)
+    outcomes = apply(seal.plan(artefacts, machine, fleet_key=fleet_key), machine)  # with what was written at the stop
     if _unfinished(outcomes):
         return _failed(outcomes)
     sealable = {artefact.name for artefact in artefacts if artefact.seal}

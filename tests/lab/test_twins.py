@@ -24,6 +24,28 @@ ExecStart=/bin/sh -c 'exec env "AGENT_ID=$(cat /etc/machine-id)" sleep infinity'
 WantedBy=multi-user.target
 """
 
+GUID = "/var/lib/netdata/registry/netdata.public.unique.id"
+# Does with its GUID what Netdata 2 does: a copy is written at its stop, and comes before the file at the next start.
+NETDATA = f"""\
+#!/bin/bash
+copy=/var/lib/netdata/status-netdata.json
+[ ! -e $copy ] || cp $copy {GUID}
+[ -e {GUID} ] || cat /proc/sys/kernel/random/uuid > {GUID}
+GUID=$(cat {GUID})
+trap 'echo $GUID > $copy; exit 0' TERM
+while :; do echo $GUID > /run/netdata.says; sleep 0.1; done
+"""
+# It has read its GUID, and is still starting for as long as that is there, a minute at most.
+SLOW = f"""\
+[Service]
+ExecStart=/usr/local/bin/netdata
+ExecStartPost=/bin/bash -c '\\
+[ -e /run/netdata.first ] || cp {GUID} /run/netdata.first; \\
+for _ in {{1..600}}; do cmp -s {GUID} /run/netdata.first || break; sleep 0.1; done'
+[Install]
+WantedBy=multi-user.target
+"""
+
 
 def test_three_perfect_twins_that_boot_at_one_instant_become_unique_and_ready(make_clone: MakeClone) -> None:
     twins = [make_clone(f"twin-{number}", mac=MAC) for number in range(3)]
@@ -86,3 +108,20 @@ def test_a_service_that_keeps_the_old_machine_id_makes_its_machine_reboot_exactl
     agent = twin.run("sh", "-c", "tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID agent.service)/environ").stdout
     values = assert_pairwise_different([template, twin])
     assert f"AGENT_ID={values['twin']['machine-id']}" in agent
+
+
+def test_what_is_still_starting_does_not_bring_back_what_was_renewed(make_clone: MakeClone) -> None:
+    template, twin = make_clone("template", mac=MAC), make_clone("twin", mac=MAC)
+    twin.write("/etc/systemd/system/netdata.service", SLOW)
+    twin.write("/usr/local/bin/netdata", NETDATA, 0o755)
+    twin.write(GUID, "7c9a8d62-0000-4000-8000-00000000abcd")
+    wants = twin.path("/etc/systemd/system/multi-user.target.wants/netdata.service")
+    wants.parent.mkdir(exist_ok=True)
+    wants.symlink_to("/etc/systemd/system/netdata.service")
+    template.boot()
+    ready(template)
+    twin.boot(wait=False)
+    ready(twin)
+    assert twin.wait_booted() == "running"
+    said = twin.read("/run/netdata.says").strip()
+    assert twin.read("/run/netdata.first").strip() != said == twin.read(GUID).strip()

@@ -303,13 +303,15 @@ def test_only_what_runs_is_restarted() -> None:
     )
 
 
-def test_what_is_about_to_start_is_started_again_if_it_did_meanwhile() -> None:
+def test_what_is_about_to_start_does_not_start_with_what_is_replaced() -> None:
     # A twin is found while the machine boots: netdata may read its GUID before that is set aside, docker its ID.
     guid, engine = (found(name, Verdict.INHERITED, "/old x") for name in ("netdata-guid", "docker-engine-id"))
     starting = frozenset({"docker.service", "netdata.service", "chrony.service"})
     steps = planned(guid, engine, situation=replace(SITUATION, starting_units=starting)).steps
-    assert steps[-1].actions == (systemctl("try-restart", "docker.service", "netdata.service"),)
-    assert RUNNING_SYSTEM not in steps[0].subjects, "what is not there yet is not stopped"
+    stop, *_, restart, start = steps
+    assert stop.actions == (systemctl("stop", "netdata.service"),), "it would write the old one back when it is stopped"
+    assert restart.actions == (systemctl("try-restart", "docker.service"),)
+    assert start.actions == (systemctl("--no-block", "start", "netdata.service"),), "what it waits for may wait for us"
 
 
 def test_the_early_run_waits_for_no_job() -> None:

@@ -131,6 +131,27 @@ def test_a_kubelet_that_runs_is_refused(
     assert disk.contents(root) == before
 
 
+def test_what_a_daemon_writes_when_it_is_stopped_for_it_is_removed_too(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drift = root / "var/lib/openntpd/db/ntpd.drift"
+    assert not drift.exists()
+
+    def stop(argv: tuple[str, ...], timeout_s: float) -> str:
+        if argv[:2] == ("systemctl", "stop"):
+            assert "openntpd.service" in argv
+            drift.parent.mkdir(parents=True)
+            drift.write_text("-12.3")
+        return ""
+
+    monkeypatch.setattr(programs, "active_units", lambda units: units & {"openntpd.service"})
+    monkeypatch.setattr(programs, "run", stop)
+    request = Request(frozenset({"--reset-joined"}))
+    assert verb.seal_it(CATALOGUE, Image(str(root), runs=True), request, runs=True) == 0, capsys.readouterr().err
+    assert drift.parent.exists()
+    assert not drift.exists()
+
+
 def test_what_is_still_there_when_all_was_done_keeps_it_from_being_called_sealed(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
