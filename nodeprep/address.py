@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 
 from nodeprep.artefacts.ipv4_address import bare
 from nodeprep.errors import HostError
@@ -21,7 +20,7 @@ from nodeprep.wire import Wire
 
 Spare = Callable[[Claim, str], Awaitable[bool]]
 """Whether no other segment has an address; where none has, it is claimed."""
-FIRST_ASKED, ASKED_MAX = 4, 256
+ASKED_MAX = 256
 """How many addresses are asked for at once by ARP: few in a pool that is mostly free, four times as many at each go."""
 CLAIMS_MAX = 16
 """How many of those that nobody answers for are claimed to the peers, each for the time of a probing."""
@@ -51,9 +50,8 @@ async def secure_address(
         mac_doubled = any(f.subject == "mac" and f.verdict is Verdict.CONFLICT for f in this.findings)
         mac = next((link.mac for link in situation.links if link.name == profile.link and not mac_doubled), fresh.mac)
         tries = 0
-        async for candidate in _unheld(
-            candidates(this.config.address.pool, old, taken(situation), fresh.seed), profile.link or "", mac, claim
-        ):
+        drawn = candidates(this.config.address.pool, old, taken(situation), fresh.seed)
+        async for candidate in _unheld(drawn, profile.link or "", mac, claim, wire):
             tries += 1
             if tries > CLAIMS_MAX:
                 break
@@ -90,25 +88,39 @@ def _held(situation: Situation, family: int, finding: Finding) -> tuple[Profile,
     return None
 
 
-async def _unheld(drawn: Iterator[str], link: str, mac: str, claim: Claim) -> AsyncIterator[str]:
+async def _unheld(drawn: Iterator[str], link: str, mac: str, claim: Claim, wire: Wire) -> AsyncIterator[str]:
     """Yield those of the candidates that nobody on the link answers for, as far as that can be asked.
 
-    The first is yielded as it is: most pools are mostly free, and whoever claims it asks for it meanwhile.
+    The first is yielded as it is: most pools are mostly free, and whoever claims it asks for it meanwhile. What a peer
+    was heard to claim comes last: of many that seek at one time, each has seen what the others are about to take.
     """
-    for first in islice(drawn, 1):
-        yield first
-    asked = FIRST_ASKED
-    while portion := list(islice(drawn, asked)):
-        held: Collection[str] = ()
-        if claim is Claim.IPV4:
-            try:
-                held = await asyncio.to_thread(arp_holders, link, mac, [each.partition("/")[0] for each in portion])
-            except HostError:
-                return
-        for each in portion:
-            if each.partition("/")[0] not in held:
+    left, asked = list(drawn), 1
+    while free := _unclaimed(left, claim, wire)[:asked]:
+        left = [each for each in left if each not in free]
+        for each in free if asked == 1 else await _unanswered(free, link, mac, claim):
+            if _unclaimed((each,), claim, wire):  # still, after others were tried
                 yield each
+            else:
+                left.append(each)
         asked = min(asked * 4, ASKED_MAX)
+    for each in await _unanswered(left, link, mac, claim):
+        yield each
+
+
+def _unclaimed(candidates: Sequence[str], claim: Claim, wire: Wire) -> Sequence[str]:
+    claimed = wire.claimed(claim, [each.partition("/")[0] for each in candidates])
+    return [each for each in candidates if each.partition("/")[0] not in claimed]
+
+
+async def _unanswered(candidates: Sequence[str], link: str, mac: str, claim: Claim) -> Sequence[str]:
+    """Return those of the candidates that no ARP answer tells of; none where none can be asked for."""
+    if claim is not Claim.IPV4 or not candidates:
+        return candidates
+    try:
+        held = await asyncio.to_thread(arp_holders, link, mac, [each.partition("/")[0] for each in candidates])
+    except HostError:
+        return ()
+    return [each for each in candidates if each.partition("/")[0] not in held]
 
 
 async def _free(this: Run, wire: Wire, link: str, mac: str, claim: Claim, candidate: str) -> bool:

@@ -12,6 +12,7 @@ import signal
 
 from nodeprep import config, fleetkey, report, run, tell
 from nodeprep.bulletin import Bulletin
+from nodeprep.contest import Contest
 from nodeprep.desk import Desk
 from nodeprep.errors import ConfigError, NodeprepError
 from nodeprep.examiner import Examiner
@@ -34,7 +35,7 @@ from nodeprep.run import Run
 from nodeprep.settle import NETWORK_TIMEOUT_S, Settler, take_over
 from nodeprep.vigil import Vigil
 from nodeprep.watch import Watch
-from nodeprep.wire import Contest, Event, Wire
+from nodeprep.wire import Event, Wire
 
 RETRY_S = 5.0
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from nodeprep import fleetkey, judge, naming, run, tell
 from nodeprep.address import Spare, secure_address
+from nodeprep.contest import Contest
 from nodeprep.errors import HostError, RegistryError
 from nodeprep.guard import foreign_holders
 from nodeprep.host.foreman import Foreman
@@ -31,7 +32,7 @@ from nodeprep.run import Run
 from nodeprep.situation import situation_of
 from nodeprep.stamp import fingerprint
 from nodeprep.steps import Outcome, Plan, Result
-from nodeprep.wire import Contest, Wire
+from nodeprep.wire import Wire
 
 if TYPE_CHECKING:  # loaded only where a registry is configured
     from nodeprep.registrar import Registrar

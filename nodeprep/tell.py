@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nodeprep import __version__, report, run
 from nodeprep.config import Config
+from nodeprep.contest import Contest
 from nodeprep.host.local import LocalMachine
 from nodeprep.judge import readiness
 from nodeprep.model import Claim, Decision, Origin, Sighting, Values
@@ -15,7 +16,7 @@ from nodeprep.report import Problem
 from nodeprep.run import Run
 from nodeprep.steps import Result
 from nodeprep.watch import with_holders
-from nodeprep.wire import Contest, Wire
+from nodeprep.wire import Wire
 
 if TYPE_CHECKING:  # loaded only where a registry is configured
     from nodeprep.registrar import Registrar

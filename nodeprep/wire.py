@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from nodeprep.contest import Contest, add
 from nodeprep.endpoint import Endpoint
 from nodeprep.model import Claim, Link, Values
 from nodeprep.patience import within
@@ -35,19 +36,6 @@ FORGET_READY_S, FORGET_S = 1800.0, 60.0
 """A ready peer is silent for minutes: over three of its longest pauses (rules.Timing). Another would have spoken."""
 
 Event = Lost | Kept | Dispute | Resolved | Clear
-
-
-@dataclass(slots=True)
-class Contest:
-    """What came of probing: the values lost to, kept against or disputed with live peers."""
-
-    clear: bool = False
-    lost: dict[Claim, Values] = field(default_factory=dict)
-    kept: dict[Claim, Values] = field(default_factory=dict)
-    disputed: dict[Claim, Values] = field(default_factory=dict)
-    deaf: str = ""  # why nobody could be asked, and the silence says nothing
-    on_segment: bool = False
-    """Somebody that it was lost to, or is disputed with, was heard on a link, and not beyond routers only."""
 
 
 @dataclass(slots=True)
@@ -153,6 +141,12 @@ class Wire:
             return await self._probe(newcomers, self._encode(claims, besides=True), codec.Standing.PROBING)
         finally:
             self._forget_newcomers()
+
+    def claimed(self, claim: Claim, values: Iterable[str]) -> Values:
+        """Return which of these addresses a peer that may still be there has last claimed, as far as it was heard."""
+        tokens = {token for peer, _ in self.peers for token in peer.addresses}
+        claims = ((value, self._presence.keyring.claim(codec.ClaimKind[claim.name], value)) for value in values)
+        return frozenset(value for value, one in claims if not tokens.isdisjoint((one.token, *one.others)))
 
     async def survey(self, claim: Claim, values: Iterable[str]) -> Values:
         """Return which of these values peers hold, without claiming any."""
@@ -275,11 +269,11 @@ class Wire:
                 _resolve(probing.over)
             case Lost(claims, other) | Dispute(claims, other):
                 contest = probing.contest
-                _add(contest.lost if isinstance(event, Lost) else contest.disputed, self.values(claims))
+                add(contest.lost if isinstance(event, Lost) else contest.disputed, self.values(claims))
                 contest.on_segment |= _is_on_segment(census, other)
                 self._loop.call_later(GATHER_S, _resolve, probing.over)
             case Kept(claims):
-                _add(probing.contest.kept, self.values(claims))
+                add(probing.contest.kept, self.values(claims))
             case Resolved():
                 pass
 
@@ -287,11 +281,6 @@ class Wire:
 def _is_on_segment(census: Census, nonce: bytes) -> bool:
     known = census.heard(nonce)
     return known is None or any(source.link != UNICAST for source in known.sources)
-
-
-def _add(into: dict[Claim, Values], more: Mapping[Claim, Values]) -> None:
-    for claim, values in more.items():
-        into[claim] = into.get(claim, frozenset()) | values
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

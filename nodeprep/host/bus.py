@@ -176,9 +176,19 @@ class Bus:
             raise BusError(where, str(answer.error_name), text)
         return [plain(item) for item in answer.body] if unwrap else list(answer.body)
 
-    async def get_property(self, destination: str, path: str, interface: str, name: str, *, start: bool = True) -> Any:
+    async def get_property(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        name: str,
+        timeout_s: float = CALL_TIMEOUT_S,
+        *,
+        start: bool = True,
+    ) -> Any:
         """Return a property, unwrapped. Raises HostError."""
-        (value,) = await self.call(destination, path, PROPERTIES, "Get", "ss", (interface, name), start=start)
+        body = (interface, name)
+        (value,) = await self.call(destination, path, PROPERTIES, "Get", "ss", body, timeout_s, start=start)
         return value
 
     async def get_all(self, destination: str, path: str, interface: str, *, start: bool = True) -> dict[str, Any]:

@@ -22,7 +22,7 @@ START_TIMEOUT_S = 25.0
 
 async def static_hostname(bus: Bus) -> str:
     """Return the static hostname (hostname(5)), "" where there is none."""
-    return str(await bus.get_property(HOSTNAMED, HOSTNAMED_PATH, HOSTNAMED, "StaticHostname"))
+    return str(await bus.get_property(HOSTNAMED, HOSTNAMED_PATH, HOSTNAMED, "StaticHostname", START_TIMEOUT_S))
 
 
 async def set_hostname(bus: Bus, name: str) -> None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodeprep.peers.contests import Contests
-from nodeprep.peers.message import Message, MessageType, Standing
+from nodeprep.peers.message import ClaimKind, Message, MessageType, Standing
 from nodeprep.peers.rules import Peer, Source
 
 PEERS_MAX: Final = 4096
 LINKS_MAX: Final = 16
+ADDRESSES: Final = frozenset((ClaimKind.IPV4, ClaimKind.IPV6))
+ADDRESSES_MAX: Final = 8
 
 
 @dataclass(slots=True)
@@ -23,6 +25,8 @@ class Acquaintance:
     by_link: dict[str, tuple[str, int]]
     key: str = ""
     """The ID of the fleet key that it announces under; until it does, of the one that it was first heard under."""
+    addresses: tuple[bytes, ...] = ()
+    """The tokens of the addresses that it last claimed, ADDRESSES_MAX at most."""
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -48,6 +52,7 @@ class Heard:
                 role=known.role,
                 sources=known.sources,
                 key=known.key,
+                addresses=frozenset(known.addresses),
             )
             for nonce, known in self._by_nonce.items()
             for contest in (contests.get(nonce),)
@@ -73,6 +78,8 @@ class Heard:
         if message.type is MessageType.ANNOUNCE:
             known.key = key
         known.standing, known.role, known.seen_s = message.standing, message.role, now
+        if message.type is not MessageType.CONFLICT:  # which names a part of them only
+            known.addresses = tuple(one.token for one in message.claims if one.kind in ADDRESSES)[:ADDRESSES_MAX]
         known.by_link.pop(source.link, None)
         known.by_link[source.link] = (source.address, message.stamp)
         if len(known.by_link) > LINKS_MAX:

@@ -89,6 +89,8 @@ class Peer:
     """Where it was heard: the last address on each link, the most recent last."""
     key: str = ""
     """The ID of the fleet key that it speaks."""
+    addresses: frozenset[bytes] = frozenset()
+    """The tokens of the addresses that it last claimed."""
 
 
 @dataclass(frozen=True, slots=True)

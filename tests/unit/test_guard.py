@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from nodeprep import guard as module
+from nodeprep.contest import Contest
 from nodeprep.guard import RETRY_S, Guard, less
 from nodeprep.model import Claim, Link, LinkAddress, Sighting, Values
-from nodeprep.wire import Contest
 
 HELD: dict[Claim, Values] = {Claim.HOSTNAME: frozenset({"web"}), Claim.IPV4: frozenset({"10.0.0.1"})}
 MORE: dict[Claim, Values] = {**HELD, Claim.IPV4: frozenset({"10.0.0.1", "10.0.0.2"})}

@@ -10,12 +10,13 @@ import pytest
 
 from nodeprep import config, report, run, tell
 from nodeprep.config import Config
+from nodeprep.contest import Contest
 from nodeprep.model import Finding, Link, Sighting, Verdict
 from nodeprep.peers.foreign import Foreigner
 from nodeprep.peers.rules import Source
 from nodeprep.pool import parse_pool
 from nodeprep.settle import deaf
-from nodeprep.wire import Contest, Wire
+from nodeprep.wire import Wire
 from tests.fakes import disk
 from tests.fakes.managers import FakeManagers
 

@@ -38,6 +38,8 @@ FLAG_EXTERNAL = 0x08  # NMSettingsConnectionFlags: a record of what another prog
 ACTIVATED, DEACTIVATED = 2, 4  # NMActiveConnectionState
 DEVICE_ACTIVATED = 100  # NMDeviceState
 
+ANSWER_TIMEOUT_S = 30.0
+"""It takes its name some moments before it answers to it: many where a whole fleet boots on one host."""
 ACTIVATION_TIMEOUT_S = 20.0
 CARRY_TIMEOUT_S = 8.0
 """For carrier and IPv6 duplicate address detection (RFC 4862) after the activation."""
@@ -62,22 +64,24 @@ class NetworkManager:
     async def wait_startup(self, timeout_s: float = 30.0) -> bool:
         """Wait until NetworkManager has brought up what it would at boot; whether it had within timeout_s seconds.
 
-        Raises HostError if it does not run.
+        They count from when it answers, for which it has ANSWER_TIMEOUT_S. Raises HostError if it does not run.
         """
-        deadline, waits = time.monotonic() + timeout_s, pauses(POLL_S)
-        while await self._starting():
+        deadline, waits = time.monotonic() + ANSWER_TIMEOUT_S, pauses(POLL_S)
+        answered = False
+        while True:
+            try:
+                starting = await self._bus.get_property(NM, NM_PATH, NM, "Startup", start=False)
+            except HostError:
+                if not await self.running():
+                    raise
+            else:
+                if not starting:
+                    return True
+                deadline = deadline if answered else time.monotonic() + timeout_s
+                answered = True
             if time.monotonic() >= deadline:
                 return False
             await asyncio.sleep(next(waits))
-        return True
-
-    async def _starting(self) -> bool:
-        try:
-            return bool(await self._bus.get_property(NM, NM_PATH, NM, "Startup", start=False))
-        except HostError:
-            if await self.running():  # it takes its name some moments before it answers to it
-                return True
-            raise
 
     async def profiles(self) -> tuple[Profile, ...]:
         """Return every profile, saved or active, by title; not NetworkManager's records of what others configured.

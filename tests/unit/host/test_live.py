@@ -151,7 +151,9 @@ class SystemdsBus(Bus):
             Path(witness.ANSWER).write_text(self.answer)
         return [f"/unit/{body[0]}"]
 
-    async def get_property(self, destination: str, path: str, interface: str, name: str, *, start: bool = True) -> Any:
+    async def get_property(
+        self, destination: str, path: str, interface: str, name: str, timeout_s: float = 1.0, *, start: bool = True
+    ) -> Any:
         self.calls.append((name, path))
         if name == "Result":
             return self.result

@@ -8,12 +8,13 @@ import pytest
 
 from nodeprep.peers.census import Census
 from nodeprep.peers.heard import PEERS_MAX
-from nodeprep.peers.message import Message, MessageType, Reason, Standing, encode
+from nodeprep.peers.message import ClaimKind, Message, MessageType, Reason, Standing, claim, encode
 from nodeprep.peers.rules import DEFAULT_TIMING, Clear, Effect, Kept, Lost, Rejected, Resolved, Send
 from tests.unit.peers.single import (
     BOTH,
     FOREIGN,
     HIGH,
+    KEY,
     KEYRING,
     LOW,
     MAC,
@@ -196,6 +197,16 @@ def test_a_flood_of_peers_leaves_a_bounded_table_with_the_latest() -> None:
     assert len(census.peers) == PEERS_MAX
     assert census.peers[0].name == "0000000a"
     assert census.peers[-1].name == (PEERS_MAX + 9).to_bytes(4, "big").hex()
+
+
+def test_what_addresses_a_peer_last_claimed_is_known() -> None:
+    census = probing()
+    one, other = (claim(KEY, ClaimKind.IPV4, address) for address in ("10.77.0.1", "10.77.0.2"))
+    for claimed in (one, other):
+        census.receive(0.3, frame(MessageType.PROBE, HIGH, Standing.PROBING, frozenset({FOREIGN, claimed})))
+    assert census.peers[0].addresses == {other.token}
+    census.receive(0.4, conflict(HIGH, Standing.PROBING, frozenset({NAME})))
+    assert census.peers[0].addresses == {other.token}, "a conflict names a part of the claims only"
 
 
 def test_a_nonce_that_is_too_short_is_refused() -> None:

@@ -274,6 +274,9 @@ def test_a_networkmanager_that_has_its_name_and_does_not_answer_yet_is_still_sta
     bus.startup = [True, True, False]
     assert asyncio.run(NetworkManager(bus).wait_startup(1.0))
 
+    bus.startup = [True, True, True, False]
+    assert asyncio.run(NetworkManager(bus).wait_startup(0.0)), "its time counts from its first answer"
+
     bus.startup, bus.owners = [True], [""]
     with pytest.raises(HostError, match="UnknownMethod"):
         asyncio.run(NetworkManager(bus).wait_startup(1.0))
