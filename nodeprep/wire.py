@@ -135,8 +135,7 @@ class Wire:
     async def probe_newcomers(self, claims: Mapping[Claim, Values]) -> Contest:
         """Probe what a ready machine presents besides; until somebody calls `amend` it is not defended."""
         self._forget_newcomers()
-        nonce = hashlib.sha256(b"newcomers" + self._nonce).digest()[: codec.NONCE_BYTES]
-        newcomers = self._newcomers = Census(nonce, self._presence.keyring, role=self._role)
+        newcomers = self._newcomers = Census(newcomers_nonce(self._nonce), self._presence.keyring, role=self._role)
         try:
             return await self._probe(newcomers, self._encode(claims, besides=True), codec.Standing.PROBING)
         finally:
@@ -276,6 +275,11 @@ class Wire:
                 add(probing.contest.kept, self.values(claims))
             case Resolved():
                 pass
+
+
+def newcomers_nonce(nonce: bytes) -> bytes:
+    """Return the nonce under which a ready machine of this one probes what it presents anew."""
+    return hashlib.sha256(b"newcomers" + nonce).digest()[: codec.NONCE_BYTES]
 
 
 def _is_on_segment(census: Census, nonce: bytes) -> bool:
