@@ -149,13 +149,16 @@ def seal_it(artefacts: tuple[Artefact, ...], machine: Image, request: Request, *
     began = time.monotonic()
     writing = programs.active_units(seal.writers(artefacts)) if runs else None
     fleet_key = None if "--keep-fleet-key" in request else secrets.token_hex(32)
+    # What cannot be read is told before anything is stopped.
+    steps = seal.plan(artefacts, machine, fleet_key=fleet_key, active_units=writing)
     if "--dry-run" in request:
-        return _would_do(seal.plan(artefacts, machine, fleet_key=fleet_key, active_units=writing), machine, request)
+        return _would_do(steps, machine, request)
     if writing is not None:
         outcomes = apply(Plan((seal.stop(writing),)), machine)
         if _unfinished(outcomes):
             return _failed(outcomes)
-    outcomes = apply(seal.plan(artefacts, machine, fleet_key=fleet_key), machine)  # with what was written at the stop
+        steps = seal.plan(artefacts, machine, fleet_key=fleet_key)  # with what was written at the stop
+    outcomes = apply(steps, machine)
     if _unfinished(outcomes):
         return _failed(outcomes)
     sealable = {artefact.name for artefact in artefacts if artefact.seal}
