@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.lab.clone import Clone
 from tests.lab.conftest import MakeClone
 from tests.lab.expectations import assert_pairwise_different, ready
 from tests.lab.golden import MAC
@@ -45,6 +46,14 @@ for _ in {{1..600}}; do cmp -s {GUID} /run/netdata.first || break; sleep 0.1; do
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def enable(machine: Clone, unit: str, text: str) -> None:
+    """Give a machine that is off a service that it starts at each boot."""
+    machine.write(f"/etc/systemd/system/{unit}", text)
+    wants = machine.path(f"/etc/systemd/system/multi-user.target.wants/{unit}")
+    wants.parent.mkdir(exist_ok=True)
+    wants.symlink_to(f"/etc/systemd/system/{unit}")
 
 
 def test_three_perfect_twins_that_boot_at_one_instant_become_unique_and_ready(make_clone: MakeClone) -> None:
@@ -91,10 +100,7 @@ def test_the_template_runs_and_keeps_everything_while_two_twins_boot_beside_it(m
 
 def test_a_service_that_keeps_the_old_machine_id_makes_its_machine_reboot_exactly_once(make_clone: MakeClone) -> None:
     template, twin = make_clone("template", mac=MAC), make_clone("twin", mac=MAC)
-    twin.write("/etc/systemd/system/agent.service", HOLDER)
-    wants = twin.path("/etc/systemd/system/multi-user.target.wants/agent.service")
-    wants.parent.mkdir(exist_ok=True)
-    wants.symlink_to("/etc/systemd/system/agent.service")
+    enable(twin, "agent.service", HOLDER)
     template.boot()
     ready(template)
     twin.boot(wait=False)
@@ -112,12 +118,9 @@ def test_a_service_that_keeps_the_old_machine_id_makes_its_machine_reboot_exactl
 
 def test_what_is_still_starting_does_not_bring_back_what_was_renewed(make_clone: MakeClone) -> None:
     template, twin = make_clone("template", mac=MAC), make_clone("twin", mac=MAC)
-    twin.write("/etc/systemd/system/netdata.service", SLOW)
     twin.write("/usr/local/bin/netdata", NETDATA, 0o755)
     twin.write(GUID, "7c9a8d62-0000-4000-8000-00000000abcd")
-    wants = twin.path("/etc/systemd/system/multi-user.target.wants/netdata.service")
-    wants.parent.mkdir(exist_ok=True)
-    wants.symlink_to("/etc/systemd/system/netdata.service")
+    enable(twin, "netdata.service", SLOW)
     template.boot()
     ready(template)
     twin.boot(wait=False)
