@@ -10,6 +10,12 @@ import sys
 
 from nodeprep.host import platform
 
+TYPE_CHECKING = False  # what it is in typing, which is not loaded here
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nodeprep.steps import Outcome
+
 STATE = "/var/lib/nodeprep"
 REPORT = "/run/nodeprep/early.json"
 WRITTEN_BETWEEN = ("hostname", "hosts-entry")
@@ -59,8 +65,9 @@ def renew() -> int:
     from nodeprep.host.local import LocalMachine  # noqa: PLC0415
     from nodeprep.model import Link, Origin, Stage  # noqa: PLC0415
     from nodeprep.openings import openings_of  # noqa: PLC0415
+    from nodeprep.plan import RUNNING_SYSTEM  # noqa: PLC0415
     from nodeprep.situation import check_hostname, foreseen_hostname  # noqa: PLC0415
-    from nodeprep.steps import Situation  # noqa: PLC0415
+    from nodeprep.steps import Plan, Situation  # noqa: PLC0415
 
     signals = platform.signals()
     if "permanent-mac" not in signals and not platform.is_hidden():
@@ -94,22 +101,33 @@ def renew() -> int:
         held_units=frozenset(machine.held_units()),
         early=True,
     )
-    if steps := this.propose(fresh, situation, Stage.EARLY):
-        this.carry_out(steps)
+    steps = this.propose(fresh, situation, Stage.EARLY).steps
+    restarts = tuple(step for step in steps if step.subjects == (RUNNING_SYSTEM,))
+    if steps:
+        this.carry_out(Plan(tuple(step for step in steps if step not in restarts)))
         machine.write_own(attic.NAME_FILE, machine.run.encode(), 0o644)
     machine.remove_staging()
     this.look()
     for change in this.changes.values():
         say(5, f"renewed {change.artefact}: {change.old} -> {change.new}")
-    for outcome in this.outcomes.values():
-        if outcome.result.value != "done":
-            say(3, f"{outcome.subject}: {outcome.result.value}: {outcome.detail}")
+    say_failures(this.outcomes.values())
+    if restarts:
+        # Last, since journald is among them: what is said while it is down is lost with the process that has said it.
+        this.carry_out(Plan(restarts))
+        say_failures((this.outcomes[RUNNING_SYSTEM],))
     report = {
         "changes": [[change.artefact, change.old, change.new] for change in this.changes.values()],
         "outcomes": [[outcome.subject, outcome.result.value, outcome.detail] for outcome in this.outcomes.values()],
     }
     machine.write_own(REPORT, json.dumps(report).encode(), 0o644)
     return 0
+
+
+def say_failures(outcomes: Iterable[Outcome]) -> None:
+    """Say which steps failed."""
+    for outcome in outcomes:
+        if outcome.result.value != "done":
+            say(3, f"{outcome.subject}: {outcome.result.value}: {outcome.detail}")
 
 
 def say(priority: int, text: str) -> None:

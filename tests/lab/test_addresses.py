@@ -22,14 +22,25 @@ CHANGE = """
 import asyncio, sys
 sys.path.append("/usr/lib/python3/dist-packages")
 from nodeprep.errors import HostError
+from nodeprep.host import links
 from nodeprep.host.bus import Bus
 from nodeprep.host.network.networkmanager import NetworkManager
 from nodeprep.steps import SetProfile
 
 async def main():
     async with Bus() as bus:
+        manager = NetworkManager(bus)
+        if sys.argv[2].startswith("02"):  # the carrier goes after the activation, and before it is looked for
+            prove = manager._prove
+            async def wait_and_prove(*arguments):
+                for _ in range(300):
+                    if not (await asyncio.to_thread(links.link, "eth0")).carrier:
+                        break
+                    await asyncio.sleep(0.1)
+                await prove(*arguments)
+            manager._prove = wait_and_prove
         try:
-            await NetworkManager(bus).set_profile(SetProfile(sys.argv[1], "eth0", mac=sys.argv[2],
+            await manager.set_profile(SetProfile(sys.argv[1], "eth0", mac=sys.argv[2],
                                                              ipv4_addresses=("10.77.0.66/24",)))
         except HostError as error:
             print("put back:", error)

@@ -131,6 +131,29 @@ def test_a_copy_is_renewed(root: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert not (root / "var/lib/nodeprep/staging").exists()
 
 
+def test_all_is_said_before_journald_is_restarted(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # It would be lost if this process were gone before journald is back.
+    programs_ = disk.Programs()
+    told = ""
+
+    def run_and_look(argv: tuple[str, ...], timeout_s: float) -> str:
+        nonlocal told
+        if "systemd-journald.service" in argv:
+            told = capsys.readouterr().err
+            raise HostError("systemctl: exit 1: no such luck")
+        return programs_.run(argv, timeout_s)
+
+    monkeypatch.setattr(programs, "run", run_and_look)
+    move(root)
+    assert early.main() == 0
+    assert "<5>nodeprep: renewed ssh-host-keys" in told
+    assert capsys.readouterr().err == "<3>nodeprep: running-system: failed: systemctl: exit 1: no such luck\n"
+    report = json.loads((root / "run/nodeprep/early.json").read_text())
+    assert ["running-system", "failed", "systemctl: exit 1: no such luck"] in report["outcomes"]
+
+
 def test_what_the_template_is_called_is_written_down_before_anybody_renames_the_machine(root: Path) -> None:
     move(root)
     disk.put(root, run.BAKED_OFFLINE, b"")
