@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nodeprep import fleetkey, judge, naming, run, tell
-from nodeprep.address import Spare, secure_address
+from nodeprep.address import secure_address
 from nodeprep.contest import Contest
 from nodeprep.errors import HostError, RegistryError
 from nodeprep.guard import foreign_holders
@@ -31,7 +31,7 @@ from nodeprep.report import READY_FILE, Problem
 from nodeprep.run import Run
 from nodeprep.situation import situation_of
 from nodeprep.stamp import fingerprint
-from nodeprep.steps import Outcome, Plan, Result
+from nodeprep.steps import Fresh, Outcome, Plan, Result
 from nodeprep.wire import Wire
 
 if TYPE_CHECKING:  # loaded only where a registry is configured
@@ -178,21 +178,29 @@ class Settler:
         if not judge.wanting(this.findings):
             return False
         done = False
+        seeking: asyncio.Task[Fresh] | None = None
         # A numbered name comes last, when this machine can be reached under an address of its own.
         is_numbered = naming.is_numbered(this.machine, this.config)
         turns = ((Stage.EARLY, None), (Stage.MAIN, False), (Stage.MAIN, True))
-        for stage, named in turns if is_numbered else ((stage, None) for stage in Stage):
-            fresh = await asyncio.to_thread(run.draw, this.machine)
-            number = await self._number(this) if named else ""
-            if number is None:
-                continue
-            situation = await asyncio.to_thread(situation_of, this, this.machine_id(), number)
-            if stage is Stage.MAIN and not named:
-                # Not before: of a fleet as large as its pool, many would hold for long what they do not use yet.
-                fresh = await secure_address(this, fresh, situation, self.wire, self.tell, self._spare(this))
-            if steps := this.propose(fresh, situation, stage, named=named):
-                await self._take(this, steps)
-                done = True
+        try:
+            for stage, named in turns if is_numbered else ((stage, None) for stage in Stage):
+                fresh = await asyncio.to_thread(run.draw, this.machine)
+                number = await self._number(this) if named else ""
+                if number is None:
+                    continue
+                situation = await asyncio.to_thread(situation_of, this, this.machine_id(), number)
+                # An address is sought while files are renewed, but not under the old ID, where that is written down.
+                if seeking is None and (stage is Stage.MAIN or not self.registrar):
+                    spare = partial(self.registrar.spare, speaker_of(this)) if self.registrar else None
+                    seeking = asyncio.create_task(secure_address(this, fresh, situation, self.wire, self.tell, spare))
+                if seeking and stage is Stage.MAIN and not named:
+                    fresh = await seeking
+                if steps := this.propose(fresh, situation, stage, named=named):
+                    await self._take(this, steps)
+                    done = True
+        finally:
+            if seeking:
+                seeking.cancel()
         await asyncio.to_thread(this.machine.remove_staging)
         return done
 
@@ -210,10 +218,6 @@ class Settler:
             self.registrar.hang_up()
         this.machine = await self.foreman.view(this.machine.run)
         await asyncio.to_thread(this.look)
-
-    def _spare(self, this: Run) -> Spare | None:
-        """Return what tells whether no other segment has an address, where there is a registry."""
-        return partial(self.registrar.spare, speaker_of(this)) if self.registrar else None
 
     async def _number(self, this: Run) -> str | None:
         """Return the digits of the number for a name that is to be given, "" where none is, None where none is free."""
