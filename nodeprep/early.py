@@ -1,7 +1,8 @@
 """The early run: before the journal, the network and D-Bus, with the standard library only.
 
-On an unchanged boot it compares one digest and leaves; nothing but `os` and a hash function is imported for that.
-Otherwise it renews what lives in files, before anything can cache or use the template's.
+It is not started on a boot of which nodeprep/unchanged.py could tell that nothing has changed. Where a link's driver
+was not there yet it asks that once more, and leaves. Otherwise it renews what lives in files, before anything can cache
+or use the template's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from nodeprep.host import platform
+from nodeprep.unchanged import unchanged
 
 TYPE_CHECKING = False  # what it is in typing, which is not loaded here
 if TYPE_CHECKING:
@@ -16,28 +18,9 @@ if TYPE_CHECKING:
 
     from nodeprep.steps import Outcome
 
-STATE = "/var/lib/nodeprep"
 REPORT = "/run/nodeprep/early.json"
 WRITTEN_BETWEEN = ("hostname", "hosts-entry")
 """What cloud-init may write before the main run, which renews it: what is there now is the template's, and no more."""
-
-
-def unchanged() -> bool:
-    """Whether this boot is plainly the stamp's machine, with nothing left to do.
-
-    The digest is looked for as text: parsing would cost more than all the rest. A torn stamp that still has it decides
-    nothing wrong, since nothing is done here, and the main run reads the stamp properly.
-    """
-    import os  # noqa: PLC0415 (in sys.modules already; named here to keep the top free of what the slow path needs)
-
-    try:
-        with open(f"{STATE}/stamp.json", "rb") as file:
-            stamp = file.read()
-    except OSError:
-        return False
-    if any(os.path.exists(f"{STATE}/{name}") for name in ("renewal.json", "baked-offline", "decided")):
-        return False
-    return f'"hardware_digest": "{platform.digest(platform.hardware())}"'.encode() in stamp
 
 
 def main() -> int:

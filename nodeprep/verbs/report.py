@@ -28,6 +28,7 @@ from nodeprep.verbs.plan import as_text
 
 LIBRARIES = ("pyroute2", "dbus-next", "systemd-python", "structlog")
 UNITS = (
+    "nodeprep-unchanged.service",
     "nodeprep-early.service",
     "nodeprep.service",
     "nodeprep-packets.socket",

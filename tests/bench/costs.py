@@ -23,6 +23,13 @@ class Cost(Measure, Enum):
     EARLY_UNIT = "the early run with its sandbox, as a unit", "its unit, with `python3 -I -S -c pass`", "x", 1.25, 2.0
     CLOUD_INIT = "the early run, unchanged boot", "cloud-init-local.service, same boot", "x", 0.1, 0.5
     BOOT = "time to multi-user.target, unchanged boot", "the same tree without nodeprep", "x", 1.05, 4.0
+    BOOT_WAITS = (
+        "the same with the daemon kept out: what waits for it",
+        "the same tree without nodeprep",
+        "x",
+        1.05,
+        2.0,
+    )
     START = "start of the service to READY, alone", "its probe window, 0.75 s", "x", 1.4, 2.5
     WAIT_SIMULATED = "longest wait for peers, simulated, alone", "", "s", 0.8, 0.8
     WAIT_SIMULATED_BESIDE = "longest wait for peers, simulated, beside 20", "", "s", 0.8, 0.8

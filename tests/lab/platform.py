@@ -26,7 +26,7 @@ def files(uuid: str, mac: str, serial: str | None = None, sysfs: str = SYSFS) ->
 
 def point_there(root: Path) -> None:
     """Let nodeprep's services in a tree read the platform there, and present the template's."""
-    for unit in ("nodeprep-early.service", "nodeprep.service"):
+    for unit in ("nodeprep-unchanged.service", "nodeprep-early.service", "nodeprep.service"):
         drop_in = root / f"etc/systemd/system/{unit}.d/platform.conf"
         drop_in.parent.mkdir(parents=True)
         drop_in.write_text(DROP_IN)

@@ -35,6 +35,7 @@ ORDERING = re.compile(r"(After|Before|Wants|Requires|Conflicts|RequiresMountsFor
 # dependencies PrivateTmp=, ProtectHome= and ProtectSystem= are not counted, though they are in force.
 EXPOSURE = {
     "nodeprep-early.service": 2.5,
+    "nodeprep-unchanged.service": 2.7,
     "nodeprep.service": 2.5,
     "nodeprep-packets.service": 1.2,
     "nodeprep-witness.service": 1.2,
@@ -142,12 +143,18 @@ def test_stopping_the_daemon_stops_no_kubelet() -> None:
     assert not re.search(r"(?m)^(Requires|BindsTo|PartOf|Requisite|StopWhenUnneeded)=", target)
 
 
-def test_both_services_have_the_same_ways_out() -> None:
+def test_all_services_have_the_same_ways_out() -> None:
     def conditions(name: str) -> list[str]:
         return [line for line in (UNITS / name).read_text().splitlines() if line.startswith("Condition")]
 
-    sealed = ["ConditionPathExists=!/run/nodeprep/sealed"]
-    assert conditions("nodeprep.service") == conditions("nodeprep-early.service") + sealed != sealed
+    unchanged, sealed = (
+        "ConditionPathExists=!/run/nodeprep/boot/unchanged",
+        "ConditionPathExists=!/run/nodeprep/sealed",
+    )
+    ways_out = conditions("nodeprep-unchanged.service")
+    assert ways_out
+    assert conditions("nodeprep-early.service") == [unchanged, *ways_out]
+    assert conditions("nodeprep.service") == [*ways_out, sealed]
 
 
 SHIPPED = sorted(path for path in UNITS.rglob("*") if path.is_file())

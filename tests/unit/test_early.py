@@ -1,18 +1,16 @@
-"""The early run: hardly more than the interpreter on an unchanged boot, and a renewal on any other."""
+"""The early run: a renewal of what lives in files, or nothing at all."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nodeprep import early, renewal, run
+from nodeprep import early, renewal, run, unchanged
 from nodeprep.errors import HostError
-from nodeprep.host import local, platform, programs
+from nodeprep.host import local, programs
 from nodeprep.stamp import fingerprints
 from tests.fakes import disk
 
@@ -30,7 +28,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         disk.put(made, f"/usr/share/nodeprep/roles.d/{role.name}", role.read_bytes())
     disk.make_platform(sysfs, *HOME)
     monkeypatch.setenv("NODEPREP_SYSFS", str(sysfs))
-    monkeypatch.setattr(early, "STATE", f"{made}/var/lib/nodeprep")
+    monkeypatch.setattr(unchanged, "STATE", f"{made}/var/lib/nodeprep")
     rooted = local.LocalMachine
     assert run.adopt(rooted("adopt", str(made)))
     monkeypatch.setattr(local, "LocalMachine", lambda name, **told: rooted(name, str(made), **told))
@@ -53,59 +51,18 @@ def machine_id(root: Path) -> str:
     return (root / "etc/machine-id").read_text().strip()
 
 
-def test_an_unchanged_boot_writes_nothing(root: Path) -> None:
+def test_a_boot_that_turns_out_to_be_unchanged_writes_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = everything(root)
-    assert early.unchanged()
     assert early.main() == 0
     assert everything(root) == before
-
-
-ALONE = """
-import sys
-sys.path.append({repository!r})
-from nodeprep import early
-early.STATE = {state!r}
-early.renew = lambda: sys.exit("this boot is not unchanged")
-code = early.main()
-print("\\n".join(sys.modules))
-sys.exit(code)
-"""
-
-
-def test_an_unchanged_boot_imports_hardly_anything(root: Path) -> None:
-    script = ALONE.format(repository=str(REPOSITORY), state=early.STATE)
-    done = subprocess.run(  # as the unit starts it
-        [sys.executable, "-I", "-S", "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"NODEPREP_SYSFS": platform.sysfs()},
-    )
-    assert done.returncode == 0, done.stderr
-    modules = set(done.stdout.split())
-    ours = {module for module in modules if module.partition(".")[0] == "nodeprep"}
-    assert ours == {"nodeprep", "nodeprep.early", "nodeprep.host", "nodeprep.host.platform"}
-    tops = {module.partition(".")[0] for module in modules}
-    assert tops - {"nodeprep", "__main__"} <= set(sys.stdlib_module_names)
-    heavy = {"json", "dataclasses", "subprocess", "typing", "re", "enum", "inspect", "pathlib", "shutil", "glob"}
-    assert not tops & heavy
+    assert not (root / "run/nodeprep/early.json").exists()
+    assert capsys.readouterr().err == "", "it left at once"
 
 
 def test_the_unit_starts_what_is_tested_here() -> None:
     unit = (REPOSITORY / "units" / "nodeprep-early.service").read_text()
     assert "python3 -I -S -c" in unit
     assert "from nodeprep.early import main" in unit
-
-
-@pytest.mark.parametrize("name", ["renewal.json", "baked-offline", "decided"])
-def test_work_that_is_left_is_seen(root: Path, name: str) -> None:
-    disk.put(root, f"/var/lib/nodeprep/{name}", b"")
-    assert not early.unchanged()
-
-
-def test_a_boot_without_a_stamp_is_looked_at(root: Path) -> None:
-    (root / "var/lib/nodeprep/stamp.json").unlink()
-    assert not early.unchanged()
 
 
 def test_a_machine_without_a_stamp_keeps_what_it_has(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeprep import apply, config, early, naming, renewal, run, stamp, steps
+from nodeprep import apply, config, early, naming, renewal, run, stamp, steps, unchanged
 from nodeprep.host import local, platform, programs
 from nodeprep.judge import readiness, wanting
 from nodeprep.model import Link, Profile, Stage
@@ -127,7 +127,7 @@ def computer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Return a maker of template disks, each booted once at home: a stamp is there."""
     root, sysfs, golden = folder / "disk", folder / "sys", folder / "golden"
     monkeypatch.setenv("NODEPREP_SYSFS", str(sysfs))
-    monkeypatch.setattr(early, "STATE", f"{root}/var/lib/nodeprep")
+    monkeypatch.setattr(unchanged, "STATE", f"{root}/var/lib/nodeprep")
     monkeypatch.setattr(local, "LocalMachine", Below.at(str(root)))
     monkeypatch.setattr(programs, "active_units", lambda units: units & RUNNING)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a disk that is only a folder gains nothing by it
