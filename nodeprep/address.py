@@ -132,7 +132,7 @@ async def _free(this: Run, wire: Wire, link: str, mac: str, claim: Claim, candid
     try:
         # IPv6 has duplicate address detection of its own (RFC 4862), done when the address is set.
         probe = asyncio.to_thread(arp_holder, link, mac, address) if claim is Claim.IPV4 else asyncio.sleep(0)
-        holder, contest = await asyncio.gather(probe, wire.probe(own, Standing.PROBING))
+        holder, contest = await asyncio.gather(probe, wire.probe(own, Standing.PROBING, seeking=True))
     except HostError:
         return False
     return not holder and not contest.lost.get(claim) and not contest.disputed.get(claim)

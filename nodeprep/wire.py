@@ -31,7 +31,7 @@ from nodeprep.segments import Intake, OnFrame, Segments
 
 PROBE_TIMEOUT_S = 5.0
 GATHER_S = 0.2
-"""After the first loss, how long further ones of the same peer are waited for."""
+"""After the first loss, how long further ones are waited for, where there are any that can come."""
 FORGET_READY_S, FORGET_S = 1800.0, 60.0
 """A ready peer is silent for minutes: over three of its longest pauses (rules.Timing). Another would have spoken."""
 
@@ -127,10 +127,15 @@ class Wire:
         """Speak to these peers beyond routers as well. Raises HostError where the port cannot be had."""
         self.routed.follow(peers, port)
 
-    async def probe(self, claims: Mapping[Claim, Values], standing: codec.Standing) -> Contest:
-        """Present these claims, and return once nobody contests them or something was lost or is disputed."""
+    async def probe(
+        self, claims: Mapping[Claim, Values], standing: codec.Standing, *, seeking: bool = False
+    ) -> Contest:
+        """Present these claims, and return once nobody contests them or something was lost or is disputed.
+
+        seeking: they are not presented otherwise yet, and will be probed once more when they are.
+        """
         self._forget_newcomers()
-        return await self._probe(self.census, self._encode(claims), standing)
+        return await self._probe(self.census, self._encode(claims), standing, seeking=seeking)
 
     async def probe_newcomers(self, claims: Mapping[Claim, Values]) -> Contest:
         """Probe what a ready machine presents besides; until somebody calls `amend` it is not defended."""
@@ -192,10 +197,12 @@ class Wire:
     def _encode(self, claims: Mapping[Claim, Values], *, besides: bool = False) -> frozenset[codec.Claim]:
         return self._presence.encode(claims, self.routed.sources, besides=besides)
 
-    async def _probe(self, census: Census, claims: frozenset[codec.Claim], standing: codec.Standing) -> Contest:
+    async def _probe(
+        self, census: Census, claims: frozenset[codec.Claim], standing: codec.Standing, *, seeking: bool = False
+    ) -> Contest:
         probing = _Probing(census, self._loop.create_future())
         self._probing.append(probing)
-        self._take(census, census.probe(self.now, claims, standing, self._presence.keyring))
+        self._take(census, census.probe(self.now, claims, standing, self._presence.keyring, seeking=seeking))
         try:
             await within(probing.over, PROBE_TIMEOUT_S)
         except asyncio.TimeoutError:
@@ -270,7 +277,8 @@ class Wire:
                 contest = probing.contest
                 add(contest.lost if isinstance(event, Lost) else contest.disputed, self.values(claims))
                 contest.on_segment |= _is_on_segment(census, other)
-                self._loop.call_later(GATHER_S, _resolve, probing.over)
+                more = GATHER_S if not (census.beaten and contest.on_segment) else 0.0
+                self._loop.call_later(more, _resolve, probing.over)
             case Kept(claims):
                 add(probing.contest.kept, self.values(claims))
             case Resolved():

@@ -23,6 +23,7 @@ from nodeprep.peers.heard import Acquaintance, Echoes, Heard
 from nodeprep.peers.holdings import Holdings
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import BadFrame, Claim, Message, MessageType, Reason, Standing, peek
+from nodeprep.peers.probing import Probing
 from nodeprep.peers.rules import (
     DEFAULT_TIMING,
     NOWHERE,
@@ -71,9 +72,7 @@ class Census:
         self._standing = Standing.PROBING
         self._holdings = Holdings()
         self._lost: frozenset[Claim] = frozenset()
-        self._began_s = 0.0
-        self._probes_left = 0
-        self._probe_s = 0.0
+        self._probing = Probing(timing)
         self._trickle = Trickle(nonce, timing.announce_min_s)
         self._contests = Contests(timing.expiry_s)
         self._answers = Answers(timing.answer_interval_s, timing.answer_tries)
@@ -86,7 +85,7 @@ class Census:
         """The time at which `tick` has something to do; None if only a frame or the caller can change anything."""
         times: list[float] = []
         if self._phase is _Phase.PROBING:
-            times.append(self._probe_s)
+            times.append(self._probing.due_s)
         if self._phase in _STEADY:
             times += (self._trickle.deadline, self._contests.deadline)
         if self._answers.deadline is not None:
@@ -97,6 +96,11 @@ class Census:
     def clear(self) -> bool:
         """Whether `ready` may be called now."""
         return self._phase is _Phase.CLEAR
+
+    @property
+    def beaten(self) -> bool:
+        """Whether all that is probed was lost: nothing that is still to be heard could change that."""
+        return self._phase is _Phase.STOPPED and not self._held
 
     @property
     def links(self) -> frozenset[str]:
@@ -126,12 +130,19 @@ class Census:
         return self._heard.get(nonce)
 
     def probe(
-        self, now: float, claims: frozenset[Claim], standing: Standing, keyring: Keyring | None = None
+        self,
+        now: float,
+        claims: frozenset[Claim],
+        standing: Standing,
+        keyring: Keyring | None = None,
+        *,
+        seeking: bool = False,
     ) -> tuple[Effect, ...]:
         """Probe these claims in place of all earlier ones; ends in Clear unless Lost or Dispute comes first.
 
         A daemon that starts again on a machine that is READY passes that standing, and so cannot lose. keyring: that
-        which the claims are made with, where it is another than until now.
+        which the claims are made with, where it is another than until now. seeking: what is probed is not presented
+        yet, and will be probed once more when it is.
         """
         if keyring is not None and keyring != self._voice.keyring:
             self._voice.keyring = keyring
@@ -139,7 +150,7 @@ class Census:
         self._holdings = Holdings(claims)
         self._standing = standing
         self._contests.clear()
-        self._start_probing(now)
+        self._start_probing(now, seeking=seeking)
         return self.tick(now)
 
     def hold(self, now: float) -> tuple[Effect, ...]:
@@ -151,7 +162,7 @@ class Census:
             raise ValueError("a READY machine has lost nothing")
         self._phase = _Phase.HELD
         self._lost = frozenset()
-        self._began_s = now
+        self._probing.began_s = now
         self._trickle.reset(now)
         return self.tick(now)
 
@@ -162,7 +173,7 @@ class Census:
         self._phase = _Phase.READY
         self._standing = Standing.READY
         self._trickle.reset(now)
-        return self._say(now, MessageType.ANNOUNCE, self._claims) + self.tick(now)
+        return self._say(now, MessageType.ANNOUNCE, self._holdings.claims) + self.tick(now)
 
     def remind(self, now: float) -> tuple[Effect, ...]:
         """Say now what is else said later, to a segment that may not have heard it; harmless in any state."""
@@ -170,7 +181,7 @@ class Census:
             return ()
         self._trickle.reset(now)
         kind = MessageType.ANNOUNCE if self._phase is _Phase.READY else MessageType.PROBE
-        return self._say(now, kind, self._claims) + self.tick(now)
+        return self._say(now, kind, self._holdings.claims) + self.tick(now)
 
     def amend(self, now: float, claims: frozenset[Claim]) -> tuple[Effect, ...]:
         """Defend these claims instead, because an operator changed them; raise ValueError unless READY."""
@@ -213,45 +224,43 @@ class Census:
         effects: list[Effect] = []
         if self._phase in _STEADY:
             effects += self._expire(now)
-        if self._phase is _Phase.PROBING and now >= self._probe_s:
+        if self._phase is _Phase.PROBING and now >= self._probing.due_s:
             effects += self._probe_next(now)
         elif self._phase in _STEADY and now >= self._trickle.deadline:
             effects += self._speak(now)
         for batch in self._answers.take(now):
-            claims = batch.claims & (self._claims if batch.heard else self._held)
+            claims = batch.claims & (self._holdings.claims if batch.heard else self._held)
             effects += self._say(now, MessageType.CONFLICT, claims, batch.nonces, heard=batch.heard, key=batch.key)
         return tuple(effects)
 
     @property
     def _held(self) -> frozenset[Claim]:
-        return self._claims - self._lost
+        return self._holdings.claims - self._lost
 
-    def _start_probing(self, now: float) -> None:
+    def _start_probing(self, now: float, *, seeking: bool = False) -> None:
         self._phase = _Phase.PROBING
         self._lost = frozenset()
-        self._began_s = now
-        self._probes_left = self._timing.probe_num
-        self._probe_s = now + self._trickle.jitter() * self._timing.jitter_max_s
+        self._probing.start(now, self._trickle.jitter(), seeking=seeking)
 
     def _probe_next(self, now: float) -> tuple[Effect, ...]:
-        """Send the next probe, or end the probing a last wait after the last one was really sent."""
-        if not self._probes_left:
-            self._phase = _Phase.STOPPED if self._contests.blocked else _Phase.CLEAR
-            return (Clear(),) if self.clear else ()
-        self._probes_left -= 1
-        self._probe_s = now + self._timing.probe_interval_s + (0.0 if self._probes_left else self._timing.last_wait_s)
-        return self._say(now, MessageType.PROBE, self._held)
+        """Send the next probe, or end the probing."""
+        if self._probing.step(now):
+            return self._say(now, MessageType.PROBE, self._held)
+        self._phase = _Phase.STOPPED if self._contests.blocked else _Phase.CLEAR
+        return (Clear(),) if self.clear else ()
 
     def _speak(self, now: float) -> tuple[Effect, ...]:
         """Announce, or probe while held; sparsely unless there is a contest whose end is to be noticed."""
         quiet = self._phase is _Phase.READY and not self._contests
         self._trickle.advance(now, self._timing.announce_max_s if quiet else self._timing.contested_max_s)
-        return self._say(now, MessageType.PROBE if self._phase is _Phase.HELD else MessageType.ANNOUNCE, self._claims)
+        return self._say(
+            now, MessageType.PROBE if self._phase is _Phase.HELD else MessageType.ANNOUNCE, self._holdings.claims
+        )
 
     def _expire(self, now: float) -> tuple[Effect, ...]:
         """End the contests that have gone silent; probe anew once nothing holds us back any more."""
         resolved = self._contests.expire(now)
-        over = not self._contests.blocked and now >= self._began_s + self._timing.expiry_s
+        over = not self._contests.blocked and now >= self._probing.began_s + self._timing.expiry_s
         if over and self._phase is _Phase.HELD:
             self._start_probing(now)
         return resolved
@@ -271,7 +280,7 @@ class Census:
         if self._phase in _STEADY:
             self._trickle.reset(now)
         if outcome is Outcome.KEEP:
-            self._extend(now)
+            self._probing.extend(now)
             return (Kept(news, message.nonce, message.standing),)
         if self._phase is _Phase.CLEAR:
             self._phase = _Phase.STOPPED
@@ -283,18 +292,8 @@ class Census:
             self._phase = _Phase.STOPPED
         return (Lost(news, message.nonce, message.standing),)
 
-    def _extend(self, now: float) -> None:
-        """Probe a little longer, so that the answer of a third peer that is READY is not missed."""
-        needed_s = (1 + self._timing.extension_num) * self._timing.probe_interval_s + self._timing.last_wait_s
-        if now + needed_s <= self._began_s + self._timing.probing_max_s:
-            self._probes_left = max(self._probes_left, self._timing.extension_num)
-
     def _say(
         self, now: float, kind: MessageType, claims: frozenset[Claim], answers: frozenset[bytes] = _NOBODY, *,
         heard: bool = False, key: int = 0,
     ) -> tuple[Effect, ...]:  # fmt: skip
         return self._voice.say(now, kind, self._standing, claims, self._holdings.links, answers, heard=heard, key=key)
-
-    @property
-    def _claims(self) -> frozenset[Claim]:
-        return self._holdings.claims

@@ -45,6 +45,8 @@ class Timing:
     probe_interval_s: float = 0.075
     last_wait_s: float = 0.05
     """On top of the last interval: leaves a defender time to repeat itself."""
+    seek_num: int = 5
+    """Probes for what is only sought, and probed once more when it is presented: about as long as ARP is asked."""
     extension_num: int = 4
     """Probes still to be sent, at least, after a contest that we keep."""
     probing_max_s: float = 1.5

@@ -23,13 +23,6 @@ class Cost(Measure, Enum):
     EARLY_UNIT = "the early run with its sandbox, as a unit", "its unit, with `python3 -I -S -c pass`", "x", 1.25, 2.0
     CLOUD_INIT = "the early run, unchanged boot", "cloud-init-local.service, same boot", "x", 0.1, 0.5
     BOOT = "time to multi-user.target, unchanged boot", "the same tree without nodeprep", "x", 1.05, 4.0
-    BOOT_WAITS = (
-        "the same with the daemon kept out: what waits for it",
-        "the same tree without nodeprep",
-        "x",
-        1.05,
-        2.0,
-    )
     START = "start of the service to READY, alone", "its probe window, 0.75 s", "x", 1.4, 2.5
     WAIT_SIMULATED = "longest wait for peers, simulated, alone", "", "s", 0.8, 0.8
     WAIT_SIMULATED_BESIDE = "longest wait for peers, simulated, beside 20", "", "s", 0.8, 0.8
@@ -37,6 +30,7 @@ class Cost(Measure, Enum):
     WAIT_BESIDE = "wait for peers until ready, booted, beside one", "", "s", 0.8, 0.8
     TWINS = "three perfect twins, power-on to all ready", "three boots without nodeprep", "x", 2.5, 9.0
     TWINS_CPU = "processor time of all until then", "of those three boots", "x", 4.0, 8.0
+    FRAMES_SIMULATED = "frames a node until ready, 100 twins, simulated", "2 twins, simulated", "x", 1.5, 1.5
     MEMORY = "memory of the daemon, ready (PSS)", "NetworkManager's there", "x", 1.5, 3.0
     WAKE_UPS = "wake-ups of the daemon a minute, ready, quiet", "", "", 2.0, 8.0
     STATUS = "`nodeprep status`", "`python3 -I -S -c pass`", "x", 2.5, 4.0
