@@ -29,7 +29,7 @@ from nodeprep.presence import Presence
 from nodeprep.routed import UNICAST, Routed
 from nodeprep.segments import Intake, OnFrame, Segments
 
-PROBE_TIMEOUT_S = 5.0
+PROBE_TIMEOUT_S = 15.0
 GATHER_S = 0.2
 """After the first loss, how long further ones are waited for, where there are any that can come."""
 FORGET_READY_S, FORGET_S = 1800.0, 60.0

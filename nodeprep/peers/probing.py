@@ -1,10 +1,21 @@
-"""Probing: when each probe of a sequence is due, and when the sequence is over (RFC 5227 section 2.1)."""
+"""Probing: when each probe of a sequence is due, and when the sequence is over (RFC 5227 section 2.1).
+
+Silence says something only of peers that could have answered in time, and of those on an overloaded host we are the one
+whose lateness we know: the later our own clock rings, the longer the last wait is. It is bounded, since a host may be
+overloaded for good.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from nodeprep.peers.rules import Timing
+
+LATE_MAX_S = 0.75
+TOLERATED_S = 0.05
+"""How late the clock of an event loop is anyway while a machine boots."""
+WAYS = 4
+"""An answer is three wake-ups away, of the peer twice and of us; and once more, for its own lateness."""
 
 
 @dataclass(slots=True)
@@ -16,22 +27,26 @@ class Probing:
     due_s: float = 0.0
     """When the next probe is due, or the end after the last one."""
     _left: int = 0
+    _late_s: float = 0.0
 
     def start(self, now: float, jitter: float, *, seeking: bool = False) -> None:
         """Begin anew, after that part of the longest jitter. seeking: for what will be probed once more."""
         self.began_s = now
         self.due_s = now + jitter * self.timing.jitter_max_s
         self._left = self.timing.seek_num if seeking else self.timing.probe_num
+        self._late_s = 0.0
 
     def step(self, now: float) -> bool:
         """Whether a probe is to be sent now that the time has come; if not, the sequence is over.
 
         That is a last wait after the last probe was really sent.
         """
+        self._late_s = min(max(self._late_s, now - self.due_s - TOLERATED_S), LATE_MAX_S)
         if not self._left:
             return False
         self._left -= 1
-        self.due_s = now + self.timing.probe_interval_s + (0.0 if self._left else self.timing.last_wait_s)
+        last_s = self.timing.last_wait_s + WAYS * self._late_s
+        self.due_s = now + self.timing.probe_interval_s + (0.0 if self._left else last_s)
         return True
 
     def extend(self, now: float) -> None:
