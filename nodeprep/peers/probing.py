@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from nodeprep.peers.rules import Timing
 
-LATE_MAX_S = 0.75
 TOLERATED_S = 0.05
 """How late the clock of an event loop is anyway while a machine boots."""
+LATE_MAX_S = 0.75
+"""The most that is counted of what goes beyond that."""
 WAYS = 4
-"""An answer is three wake-ups away, of the peer twice and of us; and once more, for its own lateness."""
+"""How often it delays an answer: the peer when it reads the probe and when it answers, us, and once to spare."""
 
 
 @dataclass(slots=True)
