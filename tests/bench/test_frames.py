@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 
-from nodeprep.peers.message import Standing, decode
+from nodeprep.peers.message import decode
 from tests.bench.conftest import Measured
 from tests.bench.costs import Cost
+from tests.lab.fleet import until_ready
 from tests.unit.peers.segment import FLEET_KEY, Segment
 
 SEGMENTS = {2: 20, 100: 2}
@@ -21,13 +22,7 @@ def frames(twins: int, seed: int) -> float:
     segment.run(SETTLED_S)
     assert len(segment.ready()) == twins
     assert not segment.shared()
-    over: set[int] = set()
-    sent = 0
-    for _, number, payload in segment.frames:
-        sent += number not in over
-        if decode(payload, FLEET_KEY).standing is Standing.READY:
-            over.add(number)
-    return sent / twins
+    return sum(until_ready([decode(payload, FLEET_KEY) for _, _, payload in segment.frames])) / twins
 
 
 def test_a_hundred_twins_say_hardly_more_each_than_two(measured: Measured) -> None:
