@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 
 class Measure(NamedTuple):
-    """One row. `limit` is what a run fails at: the goal, with room for a machine that does other things too."""
+    """One row. `limit` is what a run fails at: the goal, with room for a machine that does other things too.
+
+    A row without a goal says of what another one is made.
+    """
 
     what: str
     against: str
     unit: str
-    goal: float
+    goal: float | None
     limit: float
 
 
@@ -30,6 +33,9 @@ class Cost(Measure, Enum):
     WAIT_BESIDE = "wait for peers until ready, booted, beside one", "", "s", 0.8, 0.8
     TWINS = "three perfect twins, power-on to all ready", "three boots without nodeprep", "x", 2.5, 9.0
     TWINS_CPU = "processor time of all until then", "of those three boots", "x", 4.0, 8.0
+    HOST_KEYS = "of that, `ssh-keygen -A` once", "one of those boots", "x", None, 8.0
+    FLEET = "a hundred perfect twins, power-on to all ready", "a hundred boots without nodeprep", "x", 2.0, 14.0
+    FRAMES = "frames a node until ready, 100 twins, booted", "2 twins, booted", "x", 1.5, 5.0
     FRAMES_SIMULATED = "frames a node until ready, 100 twins, simulated", "2 twins, simulated", "x", 1.5, 1.5
     MEMORY = "memory of the daemon, ready (PSS)", "NetworkManager's there", "x", 1.5, 3.0
     WAKE_UPS = "wake-ups of the daemon a minute, ready, quiet", "", "", 2.0, 8.0

@@ -21,8 +21,8 @@ def table(found: Iterable[tuple[str, str, float]]) -> str:
             told = ", ".join(
                 f"{value:.2f} {cost.unit} {where}".replace("  ", " ") for where, value in values[cost.name]
             )
-            met = all(value <= cost.goal for _, value in values[cost.name])
-            goal = f"{cost.goal:g} {cost.unit}".rstrip()
+            met = cost.goal is None or all(value <= cost.goal for _, value in values[cost.name])
+            goal = "" if cost.goal is None else f"{cost.goal:g} {cost.unit}".rstrip()
             lines.append(f"| {cost.what} | {cost.against} | {goal} | {told} | {'' if met else 'missed'} |")
     return "\n".join(lines) + "\n"
 

@@ -170,6 +170,12 @@ def cpu_s(twin: Clone) -> float:
     return sum(map(int, fields[11:15])) / 100
 
 
+def templates(release: Release, deb: Path, store: Path) -> tuple[Golden, Golden]:
+    """Return the template of the twins, and the same without nodeprep."""
+    golden = golden_tree(release, deb, store=store, name="roomy", prepare=roomy, lived=left_a_lease)
+    return golden, golden_tree(release, None, store=store, name="bare")
+
+
 def roomy(root: Path) -> None:
     """Furnish a template whose pool has half as many addresses again as the largest fleet needs, as a pool should."""
     worst_case(root)
@@ -188,15 +194,7 @@ def main() -> None:
     built = options.deb or max((ROOT / "dist").glob("nodeprep_*_all.deb"), key=lambda path: path.stat().st_mtime_ns)
     with tempfile.TemporaryDirectory(prefix="nodeprep-fleet-") as folder:
         store = Path(folder)
-        golden = golden_tree(
-            Release(options.release),
-            built,
-            store=store / "golden",
-            name="roomy",
-            prepare=roomy,
-            lived=left_a_lease,
-        )
-        bare = golden_tree(Release(options.release), None, store=store / "golden", name="bare")
+        golden, bare = templates(Release(options.release), built, store / "golden")
         print(HEADER)
         for count in options.sizes:
             print(trial(golden, bare, count, store / f"fleet-{count}"), flush=True)
