@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     reason = "the lab needs root" if os.geteuid() else f"the lab needs {', '.join(missing)}" if missing else ""
     for item in items:
-        if item.get_closest_marker("fleet") and not item.config.getoption("--write"):
+        if item.get_closest_marker("fleet") and not item.config.getoption("--write", None):
             item.add_marker(pytest.mark.skip(reason="takes minutes: `make bench` does it"))
         if reason and HERE in item.path.parents and "golden" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.skip(reason=reason))
