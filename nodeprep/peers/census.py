@@ -42,8 +42,6 @@ from nodeprep.peers.rules import (
 from nodeprep.peers.trickle import Trickle
 from nodeprep.peers.voice import Voice
 
-_NOBODY: Final[frozenset[bytes]] = frozenset()
-
 
 class _Phase(Enum):
     PROBING = "probing"
@@ -211,7 +209,9 @@ class Census:
         if self._nonce in message.answers:
             effects = self._take_evidence(now, message, common, key)
         elif message.type is not MessageType.CONFLICT:
-            self._answers.owe(nonce, common - self._lost, heard=False, key=key)
+            # Of many who have lost to one that is READY each would only repeat what that one says itself.
+            ceded = self._contests.ceded(common, lambda peer: self._heard.is_on(peer, source.link))
+            self._answers.owe(nonce, common - self._lost - ceded, heard=False, key=key)
         return effects + self.tick(now)
 
     def reject(self, reason: Reason) -> tuple[Rejected]:
@@ -253,9 +253,8 @@ class Census:
         """Announce, or probe while held; sparsely unless there is a contest whose end is to be noticed."""
         quiet = self._phase is _Phase.READY and not self._contests
         self._trickle.advance(now, self._timing.announce_max_s if quiet else self._timing.contested_max_s)
-        return self._say(
-            now, MessageType.PROBE if self._phase is _Phase.HELD else MessageType.ANNOUNCE, self._holdings.claims
-        )
+        kind = MessageType.PROBE if self._phase is _Phase.HELD else MessageType.ANNOUNCE
+        return self._say(now, kind, self._holdings.claims)
 
     def _expire(self, now: float) -> tuple[Effect, ...]:
         """End the contests that have gone silent; probe anew once nothing holds us back any more."""
@@ -272,7 +271,9 @@ class Census:
         else:
             self._answers.owe(message.nonce, common, heard=True, key=key)
         outcome = judge((self._standing, self._nonce), (message.standing, message.nonce))
-        news = self._contests.prove(now, message.nonce, common, outcome) - self._lost
+        # A member of a cluster goes on to object, whoever else does.
+        is_ceded = (self._standing, message.standing) == (Standing.PROBING, Standing.READY)
+        news = self._contests.prove(now, message.nonce, common, outcome, is_ceded=is_ceded) - self._lost
         return self._decide(now, news, outcome, message) if news else ()
 
     def _decide(self, now: float, news: frozenset[Claim], outcome: Outcome, message: Message) -> tuple[Effect, ...]:
@@ -293,7 +294,7 @@ class Census:
         return (Lost(news, message.nonce, message.standing),)
 
     def _say(
-        self, now: float, kind: MessageType, claims: frozenset[Claim], answers: frozenset[bytes] = _NOBODY, *,
+        self, now: float, kind: MessageType, claims: frozenset[Claim], answers: frozenset[bytes] = frozenset(), *,
         heard: bool = False, key: int = 0,
     ) -> tuple[Effect, ...]:  # fmt: skip
         return self._voice.say(now, kind, self._standing, claims, self._holdings.links, answers, heard=heard, key=key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +20,8 @@ class Contest:
     claims: frozenset[Claim]
     outcome: Outcome
     proven_s: float
+    ceded: frozenset[Claim] = frozenset()
+    """Those of them that it is left to the peer to defend against others: see `Contests.ceded`."""
 
 
 class Contests:
@@ -31,6 +34,7 @@ class Contests:
         self._expiry_s = expiry_s
         self._contests: dict[bytes, Contest] = {}
         self._blocking = 0
+        self._ceded: set[bytes] = set()
 
     def __bool__(self) -> bool:
         return bool(self._contests)
@@ -51,18 +55,29 @@ class Contests:
         """Return the contest with one peer."""
         return self._contests.get(nonce)
 
+    def ceded(self, claims: frozenset[Claim], is_there: Callable[[bytes], bool]) -> frozenset[Claim]:
+        """Return those of these claims that are left to peers who defend them, of the peers that are there."""
+        there = (self._contests[nonce].ceded for nonce in self._ceded if is_there(nonce))
+        return claims & frozenset().union(*there)
+
     def clear(self) -> None:
         """Forget them all."""
         self._contests.clear()
+        self._ceded.clear()
         self._blocking = 0
 
-    def prove(self, now: float, nonce: bytes, claims: frozenset[Claim], outcome: Outcome) -> frozenset[Claim]:
-        """Take in evidence; return the claims of which it is new that they end like this."""
+    def prove(
+        self, now: float, nonce: bytes, claims: frozenset[Claim], outcome: Outcome, *, is_ceded: bool = False
+    ) -> frozenset[Claim]:
+        """Take in evidence; return the claims of which it is new that they end like this.
+
+        is_ceded: the peer is there for good, and tells everybody else as well as us, as far as it says so now.
+        """
         if not claims:
             return claims
         known = self._take(nonce)
         before = known.claims if known and known.outcome is outcome else frozenset()
-        self._put(nonce, Contest(before | claims, outcome, now))
+        self._put(nonce, Contest(before | claims, outcome, now, claims if is_ceded else frozenset()))
         if len(self._contests) > CONTESTS_MAX:
             self._take(next(iter(self._contests)))
         return claims - before
@@ -82,15 +97,18 @@ class Contests:
         self.clear()
         for nonce, each in before.items():
             if left := each.claims & claims:
-                self._put(nonce, replace(each, claims=left))
+                self._put(nonce, replace(each, claims=left, ceded=each.ceded & left))
         return tuple(Resolved(gone, nonce) for nonce, each in before.items() if (gone := each.claims - claims))
 
     def _put(self, nonce: bytes, contest: Contest) -> None:
         self._contests[nonce] = contest
         self._blocking += contest.outcome is not Outcome.KEEP
+        if contest.ceded:
+            self._ceded.add(nonce)
 
     def _take(self, nonce: bytes) -> Contest | None:
         contest = self._contests.pop(nonce, None)
         if contest:
             self._blocking -= contest.outcome is not Outcome.KEEP
+            self._ceded.discard(nonce)
         return contest

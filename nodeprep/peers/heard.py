@@ -70,6 +70,11 @@ class Heard:
         """Return what is known of one peer; None if it was never heard."""
         return self._by_nonce.get(nonce)
 
+    def is_on(self, nonce: bytes, link: str) -> bool:
+        """Whether that peer was heard on this link."""
+        known = self._by_nonce.get(nonce)
+        return known is not None and link in known.by_link
+
     def note(self, now: float, message: Message, source: Source, key: str = "") -> None:
         """Remember what an authentic message says of its sender. key: the ID of that which it is authentic under."""
         known = self._by_nonce.pop(message.nonce, None)

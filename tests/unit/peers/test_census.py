@@ -8,8 +8,8 @@ import pytest
 
 from nodeprep.peers.census import Census
 from nodeprep.peers.heard import PEERS_MAX
-from nodeprep.peers.message import ClaimKind, Message, MessageType, Reason, Standing, claim, encode
-from nodeprep.peers.rules import DEFAULT_TIMING, Clear, Effect, Kept, Lost, Rejected, Resolved, Send
+from nodeprep.peers.message import Claim, ClaimKind, Message, MessageType, Reason, Standing, claim, encode
+from nodeprep.peers.rules import DEFAULT_TIMING, Clear, Effect, Kept, Lost, Rejected, Resolved, Send, Source
 from tests.unit.peers.single import (
     BOTH,
     FOREIGN,
@@ -181,6 +181,21 @@ def test_a_machine_that_holds_goes_on_to_contest_what_it_lost() -> None:
     assert census.receive(0.4, conflict(HIGH, Standing.READY)) == (Lost(BOTH, HIGH, Standing.READY),)
     (answer,) = sent(census.receive(0.5, frame(MessageType.PROBE, LOW, Standing.PROBING)))
     assert answer == Message(MessageType.CONFLICT, OWN, Standing.JOINED, BOTH, frozenset({LOW}))
+
+
+def test_who_holds_leaves_it_to_a_ready_peer_to_object_where_that_is_heard_and_as_long_as_it_is() -> None:
+    census = probing()
+    census.hold(0.3)
+    census.receive(0.4, conflict(HIGH, Standing.READY, frozenset({NAME})), Source("eth0", "aa"))
+
+    def objects(now: float, link: str, nonce: bytes) -> set[Claim]:
+        run(census, now - 0.1)
+        said = sent(census.receive(now, frame(MessageType.PROBE, nonce, Standing.PROBING), Source(link, "bb")))
+        return {each for message in said if message.answers == {nonce} for each in message.claims}
+
+    assert objects(1.0, "eth0", b"\xc1" * 16) == {MAC}
+    assert objects(2.0, "eth1", b"\xc2" * 16) == BOTH
+    assert objects(0.5 + DEFAULT_TIMING.expiry_s, "eth0", b"\xc3" * 16) == BOTH
 
 
 def test_a_daemon_that_starts_again_on_a_ready_machine_does_not_lose() -> None:

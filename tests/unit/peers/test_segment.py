@@ -225,6 +225,23 @@ def test_frames_of_a_foreign_fleet_change_nothing() -> None:
     assert machine.clear_s <= 0.75
 
 
+def test_machines_that_hold_beside_a_ready_one_leave_it_to_it_to_object() -> None:
+    segment = Segment(8)
+    keeper = segment.boot(nonce=HIGH)
+    segment.run(1.0)
+    for _ in range(20):
+        segment.boot().renewals = RENEWALS_MAX
+    segment.run(30.0)
+    assert keeper.ready_s is not None and segment.ready() == [keeper]
+    before = len(segment.frames)
+    segment.run(60.0)
+    said = [decode(payload, FLEET_KEY) for _, _, payload in segment.frames[before:]]
+    assert {message.nonce for message in said if message.answers and not message.heard} == {HIGH}
+    newcomer = segment.boot()
+    segment.run(1.0)
+    assert newcomer.said(Lost)
+
+
 @pytest.mark.parametrize("count", [1, 40])
 def test_an_uncontested_probe_costs_as_much_beside_one_node_as_beside_forty(count: int) -> None:
     segment = Segment(5)
