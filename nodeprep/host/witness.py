@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 UNIT = "nodeprep-witness.service"
 QUESTION = "/run/nodeprep/witness.question"
@@ -22,11 +22,18 @@ ANSWER = "/run/nodeprep/witness.answer"
 ASKER = "nodeprep.service"
 """Its processes hold the old ID because they look for it."""
 PROC = "/proc"
+PAGEMAP = "pagemap"
 RELAYS = frozenset({"dbus-daemon", "dbus-broker"})
 """They pass on others' messages and keep remnants of them; what they themselves give is asked on the bus."""
 REGION_MAX_BYTES = 256 * 1024 * 1024
-CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 ID_BYTES = 16
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+ENTRY_BYTES = 8
+FLAGS_AT = ENTRY_BYTES - 1 if sys.byteorder == "little" else 0
+"""Which byte of a page's entry in its pagemap has the highest bits (pagemap.rst of the kernel's documentation)."""
+TOUCHED = bytes(flags & 0xC0 != 0 for flags in range(256))
+"""By that byte: whether the page is present, or swapped out."""
 
 
 def main() -> int:
@@ -75,7 +82,7 @@ def _holds(pid: int, needles: tuple[bytes, ...]) -> bool:
         if any(needle in content for needle in needles):
             return True
     with open(f"{PROC}/{pid}/mem", "rb", buffering=0) as memory:
-        return any(_found(memory.fileno(), start, end, needles) for start, end in _regions(pid))
+        return any(_found(memory.fileno(), start, end, needles) for start, end in _touched(pid, _regions(pid)))
 
 
 def _is_askers(pid: int) -> bool:
@@ -98,16 +105,44 @@ def _regions(pid: int) -> Iterator[tuple[int, int]]:
                     yield start, end
 
 
+def _touched(pid: int, regions: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the runs of pages that the process ever touched; of a region about which that cannot be told, the whole.
+
+    The others hold nothing, and are most of it (a thread's stack is 8 MiB). To read them would have the kernel map a
+    page of zeros for each.
+    """
+    try:
+        pagemap = os.open(f"{PROC}/{pid}/{PAGEMAP}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # a kernel without CONFIG_PROC_PAGE_MONITOR
+        yield from regions
+        return
+    try:
+        for start, end in regions:
+            pages = (end - start) // PAGE_BYTES
+            entries = os.pread(pagemap, pages * ENTRY_BYTES, start // PAGE_BYTES * ENTRY_BYTES)
+            touched = entries[FLAGS_AT::ENTRY_BYTES].translate(TOUCHED)
+            if len(touched) < pages:
+                yield start, end
+                continue
+            first = touched.find(1)
+            while first >= 0:
+                after = touched.find(0, first)
+                after = pages if after < 0 else after
+                yield start + first * PAGE_BYTES, start + after * PAGE_BYTES
+                first = touched.find(1, after)
+    finally:
+        os.close(pagemap)
+
+
 def _found(memory: int, start: int, end: int, needles: tuple[bytes, ...]) -> bool:
-    tail = b""
+    more = max(map(len, needles)) - 1  # of the next chunk, for what lies across the boundary
     for offset in range(start, end, CHUNK_BYTES):
         try:
-            chunk = tail + os.pread(memory, min(CHUNK_BYTES, end - offset), offset)
+            chunk = os.pread(memory, min(CHUNK_BYTES + more, end - offset), offset)
         except OSError:
             return False  # guard pages, [vvar]
         if any(needle in chunk for needle in needles):
             return True
-        tail = chunk[-max(map(len, needles)) :]
     return False
 
 

@@ -52,6 +52,50 @@ def test_who_holds_the_id_in_memory_is_found(keeper: subprocess.Popen[bytes], ma
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="others' memory needs root")
+def test_where_the_kernel_does_not_tell_of_pages_everything_is_read(
+    keeper: subprocess.Popen[bytes], machine_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witness, "PAGEMAP", "no such file")
+    found, _ = witness.holders(machine_id)
+    assert [one.split()[0] for one in found] == [str(keeper.pid)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others' memory needs root")
+def test_the_search_touches_no_page_that_its_owner_has_not_touched(
+    machine_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untouched = "import mmap, os; big = mmap.mmap(-1, 64 << 20, mmap.MAP_PRIVATE); print(flush=True); os.read(0, 1)"
+    with subprocess.Popen((sys.executable, "-c", untouched), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()
+        (tmp_path / str(process.pid)).symlink_to(f"/proc/{process.pid}")
+        monkeypatch.setattr(witness, "PROC", str(tmp_path))
+
+        def touched() -> list[tuple[int, int]]:
+            return list(witness._touched(process.pid, witness._regions(process.pid)))
+
+        before = touched()
+        assert 0 < sum(end - start for start, end in before) < 32 << 20
+        assert witness.holders(machine_id) == ((), 1)
+        assert touched() == before
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("offset", [-8, 0, 8])
+def test_an_id_across_two_chunks_is_found(offset: int, machine_id: str, tmp_path: Path) -> None:
+    needles = (machine_id.encode(), bytes.fromhex(machine_id))
+    size = 2 * witness.CHUNK_BYTES + witness.PAGE_BYTES
+    for needle in needles:
+        memory = bytearray(size)
+        memory[witness.CHUNK_BYTES + offset : witness.CHUNK_BYTES + offset + len(needle)] = needle
+        (tmp_path / "mem").write_bytes(memory)
+        with open(tmp_path / "mem", "rb", buffering=0) as file:
+            assert witness._found(file.fileno(), 0, size, needles)
+            assert not witness._found(file.fileno(), 0, size, (os.urandom(32), os.urandom(16)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others' memory needs root")
 def test_whoever_asks_for_it_is_not(
     keeper: subprocess.Popen[bytes], machine_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
