@@ -26,7 +26,7 @@ from nodeprep.host.reach import source_address
 from nodeprep.model import Link, Opening
 from nodeprep.openings import PEERS, openings_of
 from nodeprep.peers.examination import PROBES_MAX, RANGES_MAX, Range
-from nodeprep.routed import UNICAST
+from nodeprep.peers.rules import UNICAST
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,7 @@ from nodeprep.peers.examination import (
     next_stamp,
 )
 from nodeprep.peers.message import NONCE_BYTES, BadFrame
-from nodeprep.peers.rules import Source
-from nodeprep.routed import UNICAST
+from nodeprep.peers.rules import UNICAST, Source
 from nodeprep.segments import Intake, Segments
 
 FIND_S = 0.8

@@ -13,7 +13,7 @@ from nodeprep.endpoint import is_private_to_a_host
 from nodeprep.model import CONFINED, Claim, Link, Values
 from nodeprep.peers import message as codec
 from nodeprep.peers.keyring import Keyring
-from nodeprep.routed import UNICAST
+from nodeprep.peers.rules import UNICAST
 
 Presented = Mapping[codec.Claim, tuple[Claim, str]]
 

@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterable
 
 from nodeprep.endpoint import Endpoint
 from nodeprep.host.datagrams import DatagramSocket, source_towards, speaks
+from nodeprep.peers.rules import UNICAST
 from nodeprep.segments import Intake
 
-UNICAST = "unicast/udp"
-"""Stands for a link where one is named; none can be called so."""
 KNOWN_MAX = 4096
 CREDIT_MAX_BYTES = 16_384
 

@@ -23,10 +23,10 @@ from nodeprep.peers.census import Census
 from nodeprep.peers.examination import MAGIC as EXAMINATION
 from nodeprep.peers.foreign import Foreigner, Foreigners
 from nodeprep.peers.keyring import Keyring
-from nodeprep.peers.rules import Clear, Dispute, Effect, Kept, Lost, Peer, Rejected, Resolved, Send, Source
+from nodeprep.peers.rules import UNICAST, Clear, Dispute, Effect, Kept, Lost, Peer, Rejected, Resolved, Send, Source
 from nodeprep.peers.survey import Survey
 from nodeprep.presence import Presence
-from nodeprep.routed import UNICAST, Routed
+from nodeprep.routed import Routed
 from nodeprep.segments import Intake, OnFrame, Segments
 
 PROBE_TIMEOUT_S = 15.0

@@ -75,6 +75,8 @@ class Source:
 
 
 NOWHERE = Source("", "")
+UNICAST = "unicast/udp"
+"""The link of all that comes from beyond routers; none can be called so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from nodeprep.errors import HostError
 from nodeprep.model import Claim, Link, LinkAddress
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import ClaimKind, MessageType, Reason, Standing, decode
-from nodeprep.peers.rules import Source
+from nodeprep.peers.rules import UNICAST, Source
 from nodeprep.presence import Presence
-from nodeprep.routed import CREDIT_MAX_BYTES, UNICAST, Routed
+from nodeprep.routed import CREDIT_MAX_BYTES, Routed
 from nodeprep.segments import Intake
 from nodeprep.wire import Wire
 from tests.unit.peers.single import HIGH, KEY, KEYRING, LOW, OWN, frame

@@ -13,8 +13,7 @@ from nodeprep.patience import within
 from nodeprep.peers.census import Census
 from nodeprep.peers.keyring import Keyring
 from nodeprep.peers.message import ClaimKind, Standing
-from nodeprep.peers.rules import Send, Source
-from nodeprep.routed import UNICAST
+from nodeprep.peers.rules import UNICAST, Send, Source
 from nodeprep.wire import Wire
 
 KEYRING = Keyring((bytes(range(32)),))
