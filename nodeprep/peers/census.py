@@ -210,7 +210,7 @@ class Census:
             effects = self._take_evidence(now, message, common, key)
         elif message.type is not MessageType.CONFLICT:
             # Of many who have lost to one that is READY each would only repeat what that one says itself.
-            ceded = self._contests.ceded(common, lambda peer: self._heard.is_on(peer, source.link))
+            ceded = self._contests.ceded(common, lambda peer: self._heard.is_beside(peer, source.link))
             self._answers.owe(nonce, common - self._lost - ceded, heard=False, key=key)
         return effects + self.tick(now)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from nodeprep.peers.contests import Contests
 from nodeprep.peers.message import ClaimKind, Message, MessageType, Standing
-from nodeprep.peers.rules import Peer, Source
+from nodeprep.peers.rules import UNICAST, Peer, Source
 
 PEERS_MAX: Final = 4096
 LINKS_MAX: Final = 16
@@ -70,10 +70,10 @@ class Heard:
         """Return what is known of one peer; None if it was never heard."""
         return self._by_nonce.get(nonce)
 
-    def is_on(self, nonce: bytes, link: str) -> bool:
-        """Whether that peer was heard on this link."""
+    def is_beside(self, nonce: bytes, link: str) -> bool:
+        """Whether that peer was heard on this link, and so hears who else is: beyond routers it need not."""
         known = self._by_nonce.get(nonce)
-        return known is not None and link in known.by_link
+        return known is not None and link in known.by_link and link != UNICAST
 
     def note(self, now: float, message: Message, source: Source, key: str = "") -> None:
         """Remember what an authentic message says of its sender. key: the ID of that which it is authentic under."""

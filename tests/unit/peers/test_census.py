@@ -9,7 +9,7 @@ import pytest
 from nodeprep.peers.census import Census
 from nodeprep.peers.heard import PEERS_MAX
 from nodeprep.peers.message import Claim, ClaimKind, Message, MessageType, Reason, Standing, claim, encode
-from nodeprep.peers.rules import DEFAULT_TIMING, Clear, Effect, Kept, Lost, Rejected, Resolved, Send, Source
+from nodeprep.peers.rules import DEFAULT_TIMING, UNICAST, Clear, Effect, Kept, Lost, Rejected, Resolved, Send, Source
 from tests.unit.peers.single import (
     BOTH,
     FOREIGN,
@@ -193,9 +193,11 @@ def test_who_holds_leaves_it_to_a_ready_peer_to_object_where_that_is_heard_and_a
         said = sent(census.receive(now, frame(MessageType.PROBE, nonce, Standing.PROBING), Source(link, "bb")))
         return {each for message in said if message.answers == {nonce} for each in message.claims}
 
+    census.receive(0.5, conflict(HIGH, Standing.READY, frozenset({NAME})), Source(UNICAST, "10.0.0.1"))
     assert objects(1.0, "eth0", b"\xc1" * 16) == {MAC}
+    assert objects(1.5, UNICAST, b"\xc4" * 16) == BOTH
     assert objects(2.0, "eth1", b"\xc2" * 16) == BOTH
-    assert objects(0.5 + DEFAULT_TIMING.expiry_s, "eth0", b"\xc3" * 16) == BOTH
+    assert objects(0.6 + DEFAULT_TIMING.expiry_s, "eth0", b"\xc3" * 16) == BOTH
 
 
 def test_a_daemon_that_starts_again_on_a_ready_machine_does_not_lose() -> None:
