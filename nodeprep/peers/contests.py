@@ -27,7 +27,7 @@ class Contest:
 class Contests:
     """The contests that go on, by the peer's nonce and the oldest first; one without evidence for `expiry_s` is over.
 
-    Every operation but `narrow` takes the same time however many there are.
+    Every operation but `narrow` and `ceded` takes the same time however many there are.
     """
 
     def __init__(self, expiry_s: float) -> None:
