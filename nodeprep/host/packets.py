@@ -15,8 +15,7 @@ KINDS = {b"d": socket.SOCK_DGRAM, b"r": socket.SOCK_RAW}
 TIMEOUT_S = 15.0
 """The unit behind the door is started when the first knocks, on a machine that is still booting."""
 ASKING_TIMEOUT_S = 1.0
-IDLE_S = 30.0
-"""Longer than a renewal takes from its first socket to its last."""
+IDLE_S = 10.0
 LISTENER = 3
 """The descriptor of the first socket that systemd passes on (sd_listen_fds(3))."""
 
