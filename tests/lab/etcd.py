@@ -79,9 +79,11 @@ class EtcdServer:
         self._process = None
 
     def pause(self) -> None:
-        """Have it take connections and say nothing."""
+        """Have it take connections and say nothing: from now on, as all its threads have stopped (waitid(2))."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
+        # The signal only tells them to: on a busy machine one of them may answer a while longer.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Have it go on."""
