@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 from nodeprep.errors import HostError
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+ALIASES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
+"""Where a unit's other names are links to it (systemd.unit(5)); by those it is not listed."""
 
 
 def run(argv: tuple[str, ...], timeout_s: float) -> str:
@@ -63,7 +66,7 @@ def active_and_starting_units(units: frozenset[str]) -> tuple[frozenset[str], fr
 
     None where systemctl does not answer. Of two questions, a unit that comes up in between would be in neither answer.
     """
-    names = sorted(units)
+    names = sorted(_loaded(units))
     if not names:
         return frozenset(), frozenset()
     told = _told(("show", "--property=ActiveState", "--property=Job", "--", *names)).strip().split("\n\n")
@@ -80,6 +83,20 @@ def active_and_starting_units(units: frozenset[str]) -> tuple[frozenset[str], fr
             case _:
                 pass
     return frozenset(active), frozenset(starting)
+
+
+def _loaded(units: frozenset[str]) -> frozenset[str]:
+    """Return those of the units that systemd has loaded, as everything is that runs, or may have.
+
+    Asked for the state of one that it has not, it looks through all its folders for it, and most of what artefacts name
+    is not installed: that was most of what the question cost.
+    """
+    if not units:
+        return units
+    listed = _told(("list-units", "--all", "--full", "--plain", "--no-legend", "--", *sorted(units))).splitlines()
+    ids = {line.split(maxsplit=1)[0] for line in listed if line.strip()}
+    aliases = {unit for unit in units - ids if any(os.path.islink(f"{folder}/{unit}") for folder in ALIASES)}
+    return units & ids | aliases
 
 
 def enabled_units(units: frozenset[str]) -> frozenset[str]:
