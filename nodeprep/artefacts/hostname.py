@@ -33,5 +33,7 @@ ARTEFACT = Artefact(
     observe=observe,
     plan=plan,
     claim=Claim.HOSTNAME,
+    # They say the name that they were started under: in the lines that a log server takes, and to whom metrics go.
+    restart=("netdata.service", "rsyslog.service"),
     seal=seal,
 )

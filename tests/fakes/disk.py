@@ -66,6 +66,8 @@ UNUSED: dict[str, bytes] = {
     "/var/lib/containerd/io.containerd.grpc.v1.introspection/uuid": b"4c4c4544-0042-3510-8052-b4c04f564231",
     "/var/lib/docker/engine-id": b"4c4c4544-0042-3510-8052-b4c04f564232",
     "/var/lib/longhorn/longhorn-disk.cfg": b'{"diskUUID": "template"}',
+    "/var/cache/netdata/netdata-meta.db": b"template's node",
+    "/var/cache/netdata/netdata-meta.db-wal": b"template's node, too",
     "/var/lib/netdata/netdata.api.key": b"4c4c4544-0042-3510-8052-b4c04f564237",
     "/var/lib/netdata/registry/netdata.public.unique.id": b"4c4c4544-0042-3510-8052-b4c04f564233",
     "/var/lib/netdata/status-netdata.json": b'{"agent": {"id": "4c4c4544-0042-3510-8052-b4c04f564233"}}',

@@ -25,6 +25,7 @@ COMMON = (
     "open-iscsi",
     "popularity-contest",
     "postfix",
+    "rsyslog",
     "ssl-cert",
     "wireguard-tools",
     "zabbix-agent",
@@ -116,6 +117,10 @@ with smtplib.SMTP("127.0.0.1") as mail:
     mail.starttls(context=ssl._create_unverified_context())
     print(hashlib.sha256(mail.sock.getpeercert(True)).hexdigest())
 """
+NETDATA_SHOWS = """
+import json, urllib.request
+print(" ".join(json.load(urllib.request.urlopen("http://127.0.0.1:19999/api/v1/info"))["mirrored_hosts"]))
+"""
 NETDATA_SAYS = """
 import json, urllib.request
 print(json.load(urllib.request.urlopen("http://127.0.0.1:19999/api/v1/info"))["uid"])
@@ -136,7 +141,7 @@ def live(machine: Clone) -> None:
     """Have the owners make their identities, once the template has its own, and wait until its stamp knows them."""
     ready(machine)
     left_a_lease(machine)
-    real = (*REAL, *(("/var/lib/netdata/",) if machine.exists("/usr/sbin/netdata") else ()))
+    real = (*REAL, *(("/var/cache/netdata/", "/var/lib/netdata/") if machine.exists("/usr/sbin/netdata") else ()))
     for path, content in {**disk.UNUSED, **disk.KEPT}.items():
         if (path in disk.UNUSED and not path.startswith(real)) or path.startswith(ENROLMENTS):
             machine.write(path, content.decode())
@@ -154,6 +159,11 @@ def live(machine: Clone) -> None:
     machine.run("chown", "_chrony:", DRIFT)
     machine.run("systemctl", "start", "chrony.service")
     said(machine)  # containerd makes its UUID when it is asked
+    if machine.exists("/usr/sbin/netdata"):
+        # It writes down the name that the machine has when it starts, some time after that.
+        machine.run("systemctl", "restart", NETDATA)
+        hostname = machine.read("/etc/hostname").strip()
+        machine.wait_for(("grep", "-qaF", "-e", hostname, "-r", "/var/cache/netdata/"), 120, 0.5)
     machine.wait_for(lambda: not [name for name, *_, known in _read(machine) if not known], 60, 1.0)
 
 
@@ -187,6 +197,15 @@ def said(machine: Clone) -> dict[str, str]:
     if machine.exists("/usr/sbin/netdata"):
         found["netdata"] = _asked(machine, "python3", "-c", NETDATA_SAYS)
     return found
+
+
+def names(machine: Clone) -> set[str]:
+    """Return under which names those tell of this machine that take its name at their start."""
+    machine.run("logger", "-t", "asked", "under-which-name")
+    # "Nov 27 12:00:00 NAME asked: under-which-name", or the time as in RFC 3339
+    logged = _asked(machine, "sed", "-nE", r"s/^.* (\S+) asked: under-which-name$/\1/p", "/var/log/syslog")
+    shown = _asked(machine, "python3", "-c", NETDATA_SHOWS) if machine.exists("/usr/sbin/netdata") else ""
+    return {*logged.split(), *shown.split()}
 
 
 def drift(machine: Clone) -> str:

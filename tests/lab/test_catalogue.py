@@ -33,6 +33,7 @@ from tests.lab.owners import (
     drift,
     furnish,
     live,
+    names,
     offline,
     pair_matches,
     said,
@@ -137,6 +138,7 @@ def test_three_clones_and_two_perfect_twins_beside_their_running_template(
         hostname = machine.read("/etc/hostname").strip()
         assert certified(machine) == hostname
         assert machine.read("/etc/mailname") == f"{hostname}.example.org\n"
+        assert names(machine) == {hostname}
     assert found["origin"] == before_said
     assert identity(origin) == values
     volatile = {"dhcp-identity", "random-seed", "timers", "netdata-guid", "clock-drift"}
@@ -174,6 +176,7 @@ def test_clones_of_a_sealed_image_make_what_was_taken_out_of_it(template: Golden
         assert certified(machine) == hostname
         assert machine.read("/etc/mailname") == f"{hostname}.example.org\n"
         assert f"127.0.1.1\t{hostname}.example.org {hostname}\n" in machine.read("/etc/hosts")
+        assert names(machine) == {hostname}
         host = machine.read("/etc/nvme/hostid").strip()
         assert machine.read("/etc/nvme/hostnqn") == f"nqn.2014-08.org.nvmexpress:uuid:{host}\n"
         assert PPM not in drift(machine)
