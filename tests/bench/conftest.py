@@ -44,6 +44,12 @@ def release(request: pytest.FixtureRequest) -> Release:
 
 
 @pytest.fixture(scope="session")
+def times(pytestconfig: pytest.Config) -> int:
+    """Return how many times as often boots are measured for the page as in a run of the tests: they differ."""
+    return 3 if pytestconfig.getoption("--write") else 1
+
+
+@pytest.fixture(scope="session")
 def node(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """Return a machine that was booted alone on its LAN and is ready."""
     with Lan("bench") as segment:

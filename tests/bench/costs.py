@@ -32,6 +32,7 @@ class Cost(Measure, Enum):
     WAIT = "wait for peers until ready, booted, alone", "", "s", 0.8, 0.8
     WAIT_BESIDE = "wait for peers until ready, booted, beside one", "", "s", 0.8, 0.8
     TWINS = "three perfect twins, power-on to all ready", "three boots without nodeprep", "x", 2.5, 9.0
+    TWINS_FIRST = "of that, until the first is, which renews nothing", "those three boots", "x", None, 7.0
     TWINS_CPU = "processor time of all until then", "of those three boots", "x", 4.0, 8.0
     HOST_KEYS = "of that, `ssh-keygen -A` once", "one of those boots", "x", None, 8.0
     FLEET = "a hundred perfect twins, power-on to all ready", "a hundred boots without nodeprep", "x", 2.0, 14.0

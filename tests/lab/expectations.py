@@ -64,10 +64,23 @@ def status(clone: Clone) -> dict[str, Any]:
     return document
 
 
+def said_ready(clone: Clone) -> bool:
+    """Whether a machine has said in this boot that it is ready, as it is read from outside.
+
+    A program inside for each look, of many machines, would be much of what they have to do.
+    """
+    try:
+        return clone.running and clone.exists("/run/nodeprep/ready")
+    except OSError:
+        return False  # between two boots
+
+
 def ready(clone: Clone, timeout: float = 90.0) -> dict[str, Any]:
     """Return the status document of a machine, once it says that it is ready; it may reboot on the way."""
 
     def document() -> dict[str, Any] | None:
+        if not said_ready(clone):
+            return None
         found = status(clone)
         return found if found["state"] == "ready" else None
 
@@ -82,7 +95,7 @@ def held(clone: Clone, timeout: float = 60.0) -> dict[str, Any]:
         found = status(clone)
         return found if found["state"] == "held" else None
 
-    found: dict[str, Any] = clone.wait_for(document, timeout)
+    found: dict[str, Any] = clone.wait_for(document, timeout, 0.3)
     return found
 
 

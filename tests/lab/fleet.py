@@ -24,7 +24,7 @@ from pathlib import Path
 from nodeprep.peers.message import Claim, Message, Standing, decode
 from nodeprep.wire import newcomers_nonce
 from tests.lab.clone import Clone
-from tests.lab.expectations import assert_pairwise_different, status
+from tests.lab.expectations import assert_pairwise_different, said_ready, status
 from tests.lab.golden import MAC, Golden, golden_tree, left_a_lease, worst_case
 from tests.lab.hostile import hearing
 from tests.lab.lan import Lan
@@ -147,20 +147,12 @@ def wait_ready(twins: Sequence[Clone], began_s: float) -> list[float]:
     ready_s: dict[str, float] = {}
     while len(ready_s) < len(twins) and time.monotonic() < began_s + TIMEOUT_S:
         for twin in twins:
-            # The report is read from outside: a process inside for each look would be most of the load.
-            if twin.name not in ready_s and twin.running and _said_ready(twin):
+            if twin.name not in ready_s and said_ready(twin):
                 ready_s[twin.name] = time.monotonic() - began_s
         time.sleep(0.5)
     missing = [twin.name for twin in twins if twin.name not in ready_s]
     assert not missing, f"not ready within {TIMEOUT_S:.0f} s: {', '.join(missing)}"
     return list(ready_s.values())
-
-
-def _said_ready(twin: Clone) -> bool:
-    try:
-        return twin.exists("/run/nodeprep/ready")
-    except OSError:
-        return False  # between two boots
 
 
 def cpu_s(twin: Clone) -> float:
