@@ -23,6 +23,8 @@ from tests.lab.traces import LabError
 
 T = TypeVar("T")
 BOOTED = ("running", "degraded")
+PAUSES_PER_ANSWER = 4.0
+"""How many times as long as an answer took there is a pause before the next."""
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -136,13 +138,14 @@ class Clone:
         """Return the first true value of a function, or the result of a command once it succeeds inside.
 
         What the function raises as LabError (no PID 1 yet) counts as "not yet". LabError when the time is over or the
-        machine is off.
+        machine is off. After an answer that took long the pause is longer than `interval`, a second at most: machines
+        that are asked all the time have little time left for what they are asked about.
         """
         call: Callable[[], Any] = probe if callable(probe) else partial(self.run, *probe)
         deadline = time.monotonic() + timeout
         last: object = None
         while time.monotonic() < deadline:
-            alive = self.running
+            alive, asked = self.running, time.monotonic()
             try:
                 value = call()
             except LabError as error:
@@ -153,7 +156,7 @@ class Clone:
                 last = value
             if not alive:
                 break
-            time.sleep(interval)
+            time.sleep(max(interval, min(PAUSES_PER_ANSWER * (time.monotonic() - asked), 1.0)))
         what = getattr(probe, "__name__", probe)
         raise LabError(f"{self.name}: waited {timeout} s for {what}; last: {last}{self._last_words()}")
 
