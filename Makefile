@@ -57,6 +57,7 @@ requirements = $(PYTHON) -c "$$requirements_py" $(1)
 # How many tests at a time: of those that compute, and of those that wait, for machines that wait among others.
 JOBS := $(shell nproc)
 WAITING_JOBS := $(shell expr 2 '*' $(JOBS))
+LAB_JOBS := $(shell expr 5 '*' $(JOBS) / 2)
 
 help:
 	@echo 'make test     everything, as CI runs it'
@@ -105,7 +106,7 @@ repo lint: .venv/index/made
 lab: .venv/debian/made .venv/index/made deb
 	@$(call need,$(NEED_REPO) $(NEED_LAB))
 	$(INDEX) -m pytest -q tests/repo -m package
-	$(DEBIAN) -m pytest -q -n $(WAITING_JOBS) --dist loadgroup tests/lab
+	$(DEBIAN) -m pytest -q -n $(LAB_JOBS) --dist loadgroup tests/lab
 
 # Apart from `make test`: machines under software emulation take minutes to boot.
 vm-test: .venv/debian/made deb
