@@ -28,7 +28,7 @@ FILES = (
 def observe(machine: MachineView) -> Reading:
     """Return path and digest of every place of the identity; a status file changes all the time.
 
-    The databases are in the way of nobody once there is another GUID, and too large to be read at each look.
+    The databases are too large to be read at each look, and go with whatever of this is replaced.
     """
     return digests(machine, FILES)
 

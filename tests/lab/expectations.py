@@ -95,7 +95,7 @@ def held(clone: Clone, timeout: float = 60.0) -> dict[str, Any]:
         found = status(clone)
         return found if found["state"] == "held" else None
 
-    found: dict[str, Any] = clone.wait_for(document, timeout, 0.3)
+    found: dict[str, Any] = clone.wait_for(document, timeout)
     return found
 
 
