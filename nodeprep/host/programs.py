@@ -8,8 +8,16 @@ import subprocess
 from nodeprep.errors import HostError
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-ALIASES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
-"""Where a unit's other names are links to it (systemd.unit(5)); by those it is not listed."""
+ALIASES = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/run/systemd/generator.late",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+)
+"""Where a unit's other names are links to it (systemd.unit(5)), what an init script provides among them; by those it is
+not listed."""
 
 
 def run(argv: tuple[str, ...], timeout_s: float) -> str:

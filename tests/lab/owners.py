@@ -117,13 +117,9 @@ with smtplib.SMTP("127.0.0.1") as mail:
     mail.starttls(context=ssl._create_unverified_context())
     print(hashlib.sha256(mail.sock.getpeercert(True)).hexdigest())
 """
-NETDATA_SHOWS = """
-import json, urllib.request
-print(" ".join(json.load(urllib.request.urlopen("http://127.0.0.1:19999/api/v1/info"))["mirrored_hosts"]))
-"""
 NETDATA_SAYS = """
-import json, urllib.request
-print(json.load(urllib.request.urlopen("http://127.0.0.1:19999/api/v1/info"))["uid"])
+import json, sys, urllib.request
+print(json.dumps(json.load(urllib.request.urlopen("http://127.0.0.1:19999/api/v1/info"))[sys.argv[1]]))
 """
 
 
@@ -195,7 +191,7 @@ def said(machine: Clone) -> dict[str, str]:
         "iscsi": _initiator(machine),
     }
     if machine.exists("/usr/sbin/netdata"):
-        found["netdata"] = _asked(machine, "python3", "-c", NETDATA_SAYS)
+        found["netdata"] = _asked(machine, "python3", "-c", NETDATA_SAYS, "uid")
     return found
 
 
@@ -204,8 +200,9 @@ def names(machine: Clone) -> set[str]:
     machine.run("logger", "-t", "asked", "under-which-name")
     # "Nov 27 12:00:00 NAME asked: under-which-name", or the time as in RFC 3339
     logged = _asked(machine, "sed", "-nE", r"s/^.* (\S+) asked: under-which-name$/\1/p", "/var/log/syslog")
-    shown = _asked(machine, "python3", "-c", NETDATA_SHOWS) if machine.exists("/usr/sbin/netdata") else ""
-    return {*logged.split(), *shown.split()}
+    if not machine.exists("/usr/sbin/netdata"):
+        return set(logged.split())
+    return {*logged.split(), *json.loads(_asked(machine, "python3", "-c", NETDATA_SAYS, "mirrored_hosts"))}
 
 
 def drift(machine: Clone) -> str:
